@@ -1,0 +1,57 @@
+/** What a statement of ours is made of: the shape of a row in `commands.ts`, and what a handler is given. */
+import type { CatalogTransaction } from '../catalog/catalog.ts';
+import type { Workers } from '../jobs/task.ts';
+import type { Column, Value } from '../protocol/values.ts';
+import type { StatementKind, StatementOf, StringOrParameter } from '../statement/statement.ts';
+
+/** Who asks, as the client's own backend session said at that moment (SET ROLE and SET LOCAL count). */
+export interface Asker {
+  readonly role: string;
+  readonly sessionUser: string;
+  readonly database: string;
+  readonly searchPath: string;
+  /** The settings that shape text output and limits: DateStyle, IntervalStyle, TimeZone, bytea_output, extra_float_digits, … by name. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+export interface Notice {
+  readonly severity: 'NOTICE' | 'WARNING';
+  readonly message: string;
+  readonly sqlstate?: string;
+  readonly detail?: string;
+  readonly hint?: string;
+}
+
+export interface CommandContext {
+  readonly asker: Asker;
+  /** Bound to the client's transaction: what it writes counts when the client's transaction commits. */
+  readonly catalog: CatalogTransaction;
+  readonly workers: Workers;
+  /** Values of $1, $2, … as text; their declared type OID (0 = none declared). Null is SQL NULL. */
+  readonly parameters: readonly { readonly value: string | null; readonly typeOid: number }[];
+  /** A string or parameter's value. A NULL parameter is error 22004. */
+  text(value: StringOrParameter): string;
+  notice(notice: Notice): void;
+  /** Aborted when the client cancels, leaves, or statement_timeout passes; the reason is the PgPierError to answer with. */
+  readonly signal: AbortSignal;
+}
+
+export interface CommandResult {
+  /** Empty for commands without columns. */
+  readonly rows: readonly (readonly Value[])[];
+  /** The command tag, as in CommandComplete. */
+  readonly tag: string;
+}
+
+export interface Command<K extends StatementKind = StatementKind> {
+  readonly kind: K;
+  /** The statement in its own words, `CREATE EXTERNAL CONNECTION`. */
+  readonly statement: string;
+  /** Result columns, or null where the statement returns no rows (its Describe is NoData). */
+  readonly columns: readonly Column[] | null;
+  /** Who may run it, in words, for the reader of the table; the handler asks the gate. */
+  readonly privilege: string;
+  /** `catalogChange` is refused in read-only transactions; `job` also inside transaction blocks, and begins only after Sync. */
+  readonly nature: 'read' | 'catalogChange' | 'job';
+  run(context: CommandContext, statement: StatementOf<K>): Promise<CommandResult>;
+}
