@@ -1,6 +1,6 @@
 /** What a statement of ours is made of: the shape of a row in `commands.ts`, and what a handler is given. */
 import type { CatalogTransaction } from '../catalog/catalog.ts';
-import type { Workers } from '../jobs/task.ts';
+import type { BackendLogin, Workers } from '../jobs/task.ts';
 import type { Column, Value } from '../protocol/values.ts';
 import type { StatementKind, StatementOf, StringOrParameter } from '../statement/statement.ts';
 
@@ -22,11 +22,18 @@ export interface Notice {
   readonly hint?: string;
 }
 
+/** Makes the short-lived role that a job logs in as (design: a job never runs under a login with more rights than the asker). */
+export interface JobLogins {
+  /** A login that is a member of `role` alone. `close` drops it. 42501 with a hint where the service role may not make roles. */
+  open(role: string, database: string): Promise<{ readonly login: BackendLogin; close(): Promise<void> }>;
+}
+
 export interface CommandContext {
   readonly asker: Asker;
   /** Bound to the client's transaction: what it writes counts when the client's transaction commits. */
   readonly catalog: CatalogTransaction;
   readonly workers: Workers;
+  readonly logins: JobLogins;
   /** Values of $1, $2, … as text; their declared type OID (0 = none declared). Null is SQL NULL. */
   readonly parameters: readonly { readonly value: string | null; readonly typeOid: number }[];
   /** A string or parameter's value. A NULL parameter is error 22004. */
