@@ -1,0 +1,77 @@
+/** What the listener is told at start (server/config.ts makes these from flags, environment and file). */
+import type { StartSession } from './login.ts';
+
+/** libpq's meaning of each, except that `allow` does not try again with TLS; ignored for a unix socket, as in libpq. */
+export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+
+/** Where the real PostgreSQL is. */
+export interface BackendTarget {
+  /** A name, an address, or the directory of a unix socket (begins with `/`). */
+  readonly host: string;
+  readonly port: number;
+  readonly sslmode: SslMode;
+  /** PEM text of the authorities that `verify-ca` and `verify-full` trust; without it those that Node trusts. */
+  readonly sslrootcert?: string;
+  /** Default 10 000. */
+  readonly connectTimeoutMs?: number;
+}
+
+/**
+ * How clients prove who they are. The backend decides always; the proxy only carries the proof.
+ * `passthrough`: the exchange is relayed. That cannot work where both legs use TLS and the backend offers SCRAM-SHA-256-PLUS (the proof is
+ * bound to the certificate of one leg); such a login is refused with a hint.
+ * `password`: in that one case the client is asked for its password inside its TLS, and the proxy answers the backend's SCRAM with it.
+ */
+export interface AuthPolicy {
+  readonly mode: 'passthrough' | 'password';
+  /** The backend lets the proxy in without a challenge (trust, peer), and that is meant. */
+  readonly trustedBackend: boolean;
+  /** Refuses every client that does not come from a loopback address. */
+  readonly loopbackOnly: boolean;
+}
+
+/** PEM texts. `required`: a client that does not ask for TLS is refused (a CancelRequest is not). */
+export interface ListenerTls {
+  readonly cert: string;
+  readonly key: string;
+  readonly required?: boolean;
+}
+
+/** The part of pino's logger that login uses. */
+export interface LoginLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0: any free one; see `Listener.address`. */
+  readonly port: number;
+  readonly tls?: ListenerTls;
+  readonly backend: BackendTarget;
+  readonly auth: AuthPolicy;
+  readonly startSession: StartSession;
+  readonly log: LoginLog;
+  /** From accept to the first ReadyForQuery; default 60 000, as PostgreSQL's authentication_timeout. */
+  readonly loginTimeoutMs?: number;
+  /** How long `stop()` waits for busy sessions before it ends them; default 30 000. */
+  readonly drainTimeoutMs?: number;
+  /** Clients at once, those still logging in included; default no limit. Above it: FATAL 53300. */
+  readonly maxConnections?: number;
+}
+
+export interface Listener {
+  /** As bound; `port` is the real one. */
+  readonly address: { readonly host: string; readonly port: number };
+  /** Sessions that have logged in and have not ended. */
+  readonly sessionCount: number;
+  /** Since the start. */
+  readonly counters: { readonly accepted: number; readonly loggedIn: number; readonly refused: number; readonly cancelRequests: number };
+  /** Stops accepting, ends logins, drains sessions (`SessionHandle.drain`), after `drainTimeoutMs` destroys what is left. */
+  stop(): Promise<void>;
+}
+
+/** listener.ts: `startListener(options): Promise<Listener>`; rejects with PgPierError `cannotListen` or `tlsKeyPair`. */
+export type StartListener = (options: ListenerOptions) => Promise<Listener>;
