@@ -25,6 +25,46 @@ export const errors = {
     text: '{statement} cannot run inside a transaction block',
     hint: 'Run it on its own, outside BEGIN … COMMIT and not in one query string with other statements.',
   },
+  // Options of a statement (WITH …).
+  unknownOption: { sqlstate: '42601', text: 'invalid option "{option}"' },
+  repeatedOption: { sqlstate: '42601', text: 'option "{option}" is given more than once' },
+  optionRequiresValue: { sqlstate: '42601', text: 'option "{option}" requires a value' },
+  invalidOptionValue: { sqlstate: '22023', text: 'invalid value for option "{option}": {reason}' },
+
+  // Worker processes and the logins of jobs.
+  workersStopped: { sqlstate: '57P01', text: 'PgPier is shutting down', hint: 'Try again once it is back.' },
+  workersBusy: {
+    sqlstate: '53000',
+    text: 'no worker process was free for {minutes} minutes',
+    hint: 'Start PgPier with more --workers, or wait for the running statements.',
+  },
+  workerEnded: {
+    sqlstate: '58000',
+    text: 'the worker process ended while it ran {task}',
+    hint: 'What it had written was removed unless a warning says otherwise. A new worker process has taken its place: try again.',
+  },
+  jobLoginDenied: { sqlstate: '42501', text: 'permission denied to create the short-lived login of a job for role "{role}"' },
+  jobBackendUnreachable: { sqlstate: '08001', text: 'a worker process could not log in to PostgreSQL: {reason}' },
+  jobBackendLost: { sqlstate: '08006', text: 'the connection to PostgreSQL was lost during {task}' },
+  jobBackendProtocol: { sqlstate: '08P01', text: 'PostgreSQL sent something unexpected during {task}: {detail}' },
+
+  // EXPORT.
+  exportNull: {
+    sqlstate: '22004',
+    text: 'NULL value encountered during EXPORT, use `WITH nullas` to specify the string representation of NULL',
+  },
+  exportOneQuery: { sqlstate: '42601', text: 'EXPORT takes one SELECT, VALUES, TABLE or WITH query' },
+  exportQueryKind: { sqlstate: '0A000', text: '{what} is not supported in EXPORT' },
+  exportQueryTooDeep: { sqlstate: '54001', text: 'the query of EXPORT is nested too deeply to be read' },
+  exportBackslash: {
+    sqlstate: '0A000',
+    text: 'EXPORT cannot read a query with backslashes while standard_conforming_strings is off',
+    hint: "Set standard_conforming_strings to on, or write such strings as E'…'.",
+  },
+  parameterMissing: { sqlstate: '42P02', text: 'there is no parameter ${number}' },
+  parameterType: { sqlstate: '42704', text: 'type with OID {oid} of parameter ${number} does not exist' },
+  exportIncomplete: { sqlstate: '08P01', text: 'EXPORT received {received} rows where PostgreSQL reported {expected}' },
+
   internal: { sqlstate: 'XX000', text: 'internal error: {detail}', hint: 'This is a defect of PgPier. Please report it.' },
 } as const satisfies Record<string, ErrorEntry>;
 
