@@ -1,0 +1,39 @@
+/** Reads a provider's query parameters and refuses the rest, as CockroachDB's `ConsumeURL` does. */
+import { PgPierError } from '../../errors.ts';
+import type { ExternalUri } from '../uri.ts';
+
+/** BACKUP and RESTORE read it before a storage is opened; every provider lets it pass. */
+const tolerated = 'COCKROACH_LOCALITY';
+
+/**
+ * The first value of every known parameter.
+ * @throws PgPierError 22023 `unknown <provider> query parameters: A, B`
+ */
+export function takeParameters<Name extends string>(
+  uri: ExternalUri,
+  provider: string,
+  known: readonly Name[],
+): Partial<Readonly<Record<Name, string>>> {
+  const taken = new Map<string, string>();
+  const unknown = new Set<string>();
+  for (const [name, value] of uri.parameters) {
+    if ((known as readonly string[]).includes(name)) {
+      if (!taken.has(name)) taken.set(name, value);
+    } else if (name !== tolerated) unknown.add(printable(name));
+  }
+  if (unknown.size > 0) throw new PgPierError('unknownQueryParameters', { provider, names: [...unknown].join(', ') });
+  return Object.fromEntries(taken) as Partial<Record<Name, string>>;
+}
+
+/** What follows an unescaped `&` in a secret looks like a name of a parameter: only what could be a name is repeated. */
+function printable(name: string): string {
+  return /^[A-Za-z_]\w{0,63}$/.test(name) ? name : '(not a name; a "&" in a value is written "%26")';
+}
+
+/** @throws PgPierError 22023 unless it is a word that Go's strconv.ParseBool takes. An empty or absent parameter is false. */
+export function booleanParameter(name: string, value: string | undefined): boolean {
+  if (value === undefined || value === '') return false;
+  if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(value)) return true;
+  if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(value)) return false;
+  throw new PgPierError('parameterNotBool', { parameter: name });
+}

@@ -1,0 +1,121 @@
+/** What an `s3://` URI says. Pure: the relay validates with this and never loads the SDK. */
+import { PgPierError } from '../../errors.ts';
+import { cleanPath, type ExternalUri } from '../uri.ts';
+import { booleanParameter, takeParameters } from './parameters.ts';
+import type { StorageSettings } from './storage.ts';
+
+export interface S3Uri {
+  readonly bucket: string;
+  /** Key prefix without slashes around it; empty for the whole bucket. */
+  readonly prefix: string;
+  readonly credentials:
+    | { readonly kind: 'implicit' }
+    | { readonly kind: 'specified'; readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
+  readonly region?: string;
+  /** An absolute `http(s)://host[:port]`. */
+  readonly endpoint?: string;
+  readonly pathStyle: boolean;
+  readonly skipChecksum: boolean;
+  readonly skipTlsVerify: boolean;
+  readonly encryption?: { readonly mode: 'AES256' } | { readonly mode: 'aws:kms'; readonly keyId: string };
+  readonly storageClass?: string;
+}
+
+const parameterNames = [
+  'AUTH',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+  'AWS_REGION',
+  'AWS_ENDPOINT',
+  'AWS_USE_PATH_STYLE',
+  'AWS_SKIP_CHECKSUM',
+  'AWS_SKIP_TLS_VERIFY',
+  'AWS_SERVER_ENC_MODE',
+  'AWS_SERVER_KMS_ID',
+  'S3_STORAGE_CLASS',
+  'ASSUME_ROLE',
+] as const;
+
+type Parameters = Partial<Readonly<Record<(typeof parameterNames)[number], string>>>;
+
+/** @throws PgPierError with CockroachDB's words. */
+export function parseS3Uri(uri: ExternalUri, settings?: Pick<StorageSettings, 'disableHttp' | 'disableImplicitCredentials'>): S3Uri {
+  const given = takeParameters(uri, 'S3', parameterNames);
+  if (uri.host === '') throw new PgPierError('s3BucketMissing');
+  if (uri.userinfo !== undefined) throw new PgPierError('invalidUri', { reason: 'an s3 URI has no user before the bucket' });
+  if (given.ASSUME_ROLE) throw new PgPierError('notSupported', { what: 'ASSUME_ROLE' });
+  const credentials = readCredentials(given);
+  if (credentials.kind === 'implicit' && settings?.disableImplicitCredentials) throw new PgPierError('s3ImplicitDisallowed');
+  const endpoint = readEndpoint(given.AWS_ENDPOINT);
+  if (endpoint !== undefined && settings?.disableHttp) throw new PgPierError('s3EndpointDisallowed');
+  if (given.AWS_REGION && !/^[A-Za-z0-9-]{1,63}$/.test(given.AWS_REGION)) throw new PgPierError('s3RegionInvalid');
+  const encryption = readEncryption(given);
+  return {
+    bucket: uri.host,
+    prefix: cleanPath(uri.path).slice(1),
+    credentials,
+    ...(given.AWS_REGION ? { region: given.AWS_REGION } : {}),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    // A store behind an endpoint of its own seldom has a DNS name for every bucket; AWS always has.
+    pathStyle: given.AWS_USE_PATH_STYLE
+      ? booleanParameter('AWS_USE_PATH_STYLE', given.AWS_USE_PATH_STYLE)
+      : endpoint !== undefined && !endpoint.endsWith('.amazonaws.com'),
+    skipChecksum: booleanParameter('AWS_SKIP_CHECKSUM', given.AWS_SKIP_CHECKSUM),
+    skipTlsVerify: booleanParameter('AWS_SKIP_TLS_VERIFY', given.AWS_SKIP_TLS_VERIFY),
+    ...(encryption === undefined ? {} : { encryption }),
+    ...(given.S3_STORAGE_CLASS ? { storageClass: readStorageClass(given.S3_STORAGE_CLASS) } : {}),
+  };
+}
+
+function readCredentials(given: Parameters): S3Uri['credentials'] {
+  if (given.AUTH === 'implicit') return { kind: 'implicit' };
+  if (given.AUTH && given.AUTH !== 'specified')
+    throw new PgPierError('unsupportedAuth', { value: JSON.stringify(given.AUTH.slice(0, 32)) });
+  for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const) {
+    if (!given[name]) throw new PgPierError('credentialNotSet', { parameter: name });
+  }
+  return {
+    kind: 'specified',
+    accessKeyId: given.AWS_ACCESS_KEY_ID!,
+    // Nobody's secret holds a blank; it was a "+" that should have been "%2B".
+    secretAccessKey: given.AWS_SECRET_ACCESS_KEY!.replaceAll(' ', '+'),
+    ...(given.AWS_SESSION_TOKEN ? { sessionToken: given.AWS_SESSION_TOKEN.replaceAll(' ', '+') } : {}),
+  };
+}
+
+/** `host:port` without a scheme means https, as in the AWS SDK for Go. A path, user or query has no meaning and may hide a mistake. */
+function readEndpoint(text: string | undefined): string | undefined {
+  if (!text) return undefined;
+  let url: URL;
+  try {
+    url = new URL(/^https?:\/\//i.test(text) ? text : `https://${text}`);
+  } catch {
+    throw new PgPierError('s3EndpointInvalid');
+  }
+  if (url.hostname === '' || url.username || url.password || url.search || url.hash || url.pathname !== '/') {
+    throw new PgPierError('s3EndpointInvalid');
+  }
+  return `${url.protocol}//${url.host}`;
+}
+
+function readEncryption(given: Parameters): S3Uri['encryption'] {
+  const mode = given.AWS_SERVER_ENC_MODE;
+  if (!mode) return undefined;
+  if (mode === 'AES256') return { mode };
+  if (mode !== 'aws:kms') throw new PgPierError('s3EncryptionMode', { mode: mode.replace(/[^\w:.-]/g, '?').slice(0, 32) });
+  if (!given.AWS_SERVER_KMS_ID) throw new PgPierError('s3KmsIdNotSet');
+  return { mode, keyId: given.AWS_SERVER_KMS_ID };
+}
+
+/** Which classes a store knows is the store's business; the answer to a wrong one is clear. */
+function readStorageClass(value: string): string {
+  if (!/^[A-Z0-9_-]{1,64}$/.test(value)) throw new PgPierError('s3StorageClass');
+  return value;
+}
+
+/** Whether the caller needs EXTERNALIOIMPLICITACCESS outside CREATE: ambient credentials, or an endpoint of the caller's choice. */
+export function s3RequiresImplicitAccess(uri: ExternalUri): boolean {
+  const value = (name: string) => uri.parameters.find(([key]) => key === name)?.[1];
+  return value('AUTH') === 'implicit' || Boolean(value('AWS_ENDPOINT'));
+}

@@ -1,0 +1,60 @@
+/**
+ * Every storage that PgPier knows. A new one is a file and a row here. `validate` is pure and belongs to the relay; `open` loads the
+ * provider's code (and SDK) only when it is called, in a worker process.
+ */
+import { PgPierError } from '../../errors.ts';
+import type { StorageTarget } from '../../jobs/task.ts';
+import { type ExternalUri, parseUri } from '../uri.ts';
+import { parseNodelocalUri } from './nodelocalUri.ts';
+import { parseS3Uri, s3RequiresImplicitAccess } from './s3Uri.ts';
+import type { Storage, StorageSettings } from './storage.ts';
+
+export interface StorageProvider {
+  readonly scheme: string;
+  /** CockroachDB's word for it in errors: `failed to create <word> external connection`. */
+  readonly word: string;
+  /** @throws PgPierError for anything wrong that can be seen without going outside. Without settings, the operator's limits are not looked at. */
+  validate(uri: ExternalUri, settings?: StorageSettings): void;
+  /** Whether a statement that is given this URI needs EXTERNALIOIMPLICITACCESS. */
+  requiresImplicitAccess(uri: ExternalUri): boolean;
+  /** Whether the URI uses the machine's own credentials (`AUTH=implicit`), which CREATE EXTERNAL CONNECTION asks about too. */
+  usesAmbientCredentials(uri: ExternalUri): boolean;
+  open(target: StorageTarget, uri: ExternalUri, settings: StorageSettings): Promise<Storage>;
+}
+
+export const storages: readonly StorageProvider[] = [
+  {
+    scheme: 's3',
+    word: 's3',
+    validate: parseS3Uri,
+    requiresImplicitAccess: s3RequiresImplicitAccess,
+    usesAmbientCredentials: (uri) => uri.parameters.some(([name, value]) => name === 'AUTH' && value === 'implicit'),
+    open: async (target, uri, settings) => (await import('./s3.ts')).openS3(parseS3Uri(uri, settings), target.trusted, settings),
+  },
+  {
+    scheme: 'nodelocal',
+    word: 'nodelocal',
+    validate: parseNodelocalUri,
+    requiresImplicitAccess: () => true,
+    usesAmbientCredentials: () => false,
+    open: async (_target, uri, settings) => (await import('./nodelocal.ts')).openNodelocal(parseNodelocalUri(uri, settings), settings),
+  },
+];
+
+/** The provider of a scheme, `undefined` if it is none of a storage. */
+export function findStorage(scheme: string): StorageProvider | undefined {
+  return storages.find((provider) => provider.scheme === scheme);
+}
+
+/** @throws PgPierError 22023 `unsupported storage scheme: "x"` */
+export function requireStorage(scheme: string): StorageProvider {
+  const provider = findStorage(scheme);
+  if (!provider) throw new PgPierError('unsupportedStorageScheme', { scheme });
+  return provider;
+}
+
+/** Opens a resolved target. Goes outside only as far as the provider must; a wrong key shows at the first operation. */
+export async function openStorage(target: StorageTarget, settings: StorageSettings): Promise<Storage> {
+  const uri = parseUri(target.uri);
+  return await requireStorage(uri.scheme).open(target, uri, settings);
+}
