@@ -12,6 +12,9 @@ interface ErrorEntry {
 export const errors = {
   syntaxError: { sqlstate: '42601', text: 'syntax error at or near "{near}"' },
   syntaxErrorAtEnd: { sqlstate: '42601', text: 'syntax error at end of input' },
+  unterminatedLiteral: { sqlstate: '42601', text: 'unterminated {what}' },
+  invalidUnicodeEscape: { sqlstate: '22025', text: 'invalid Unicode escape' },
+  invalidByteSequence: { sqlstate: '22021', text: 'invalid byte sequence in a string literal' },
   multipleCommands: { sqlstate: '42601', text: 'cannot insert multiple commands into a prepared statement' },
   mixedStatements: {
     sqlstate: '0A000',
@@ -69,7 +72,7 @@ export const errors = {
   unsupportedProtocol: { sqlstate: '0A000', text: 'unsupported frontend protocol {version}: server supports 3.0 to 3.2' },
   startupPacketLayout: { sqlstate: '08P01', text: 'invalid startup packet layout: expected terminator as last byte' },
   unencryptedData: { sqlstate: '08P01', text: 'received unencrypted data after {request} request' },
-  expectedPassword: { sqlstate: '08P01', text: 'expected password response, got message type {type}' },
+  expectedPassword: { sqlstate: '08P01', text: 'expected {what} response, got message type {type}' },
   invalidPasswordPacket: { sqlstate: '08P01', text: 'invalid password packet size' },
   malformedSasl: { sqlstate: '08P01', text: 'malformed SASL message' },
   emptyPassword: { sqlstate: '28P01', text: 'empty password returned by client' },

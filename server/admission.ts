@@ -1,0 +1,31 @@
+/** Whether statements may run where they stand: read-only transactions, transaction blocks, the client's encoding. */
+import type { Command, CommandResult } from '../commands/command.ts';
+import { type ErrorData, PgPierError } from '../errors.ts';
+
+export interface Surroundings {
+  readonly readOnly: boolean;
+  /** In a transaction block, behind an unsynced Execute, or beside other statements in one string. */
+  readonly insideTransaction: boolean;
+}
+
+/** Errors: 25006, 25001. */
+export function refusalOf(command: Command, surroundings: Surroundings): ErrorData | undefined {
+  const statement = command.statement;
+  if (command.nature === 'catalogChange' && surroundings.readOnly) return new PgPierError('readOnlyTransaction', { statement }).data;
+  if (command.nature === 'job' && surroundings.insideTransaction) return new PgPierError('insideTransaction', { statement }).data;
+  return undefined;
+}
+
+const nonAscii = /[\u0080-\uffff]/;
+
+/** Our own text goes out as UTF-8: in another client_encoding only ASCII is the same (ASYNC-6). */
+export function canSend(text: string, clientEncoding: string | undefined): boolean {
+  return clientEncoding === undefined || clientEncoding === 'UTF8' || clientEncoding === 'SQL_ASCII' || !nonAscii.test(text);
+}
+
+export function encodingRefusal(results: readonly CommandResult[], clientEncoding: string | undefined): ErrorData | undefined {
+  const unsendable = results.some(({ rows }) =>
+    rows.some((row) => row.some((value) => typeof value === 'string' && !canSend(value, clientEncoding))),
+  );
+  return unsendable ? new PgPierError('clientEncoding', { encoding: clientEncoding ?? '' }).data : undefined;
+}

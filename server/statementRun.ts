@@ -1,0 +1,81 @@
+/** Carries statements of ours out: a context for the handlers, one catalog transaction around them, limits, notices. */
+import type { Catalog, Stamp } from '../catalog/catalog.ts';
+import type { CommandContext, CommandResult, JobLogins, Notice } from '../commands/command.ts';
+import { commandFor } from '../commands/commands.ts';
+import { type ErrorData, PgPierError, toErrorData } from '../errors.ts';
+import type { Workers } from '../jobs/task.ts';
+import type { Statement } from '../statement/statement.ts';
+import type { SessionState } from './askerQuery.ts';
+
+export interface Services {
+  readonly catalog: Catalog;
+  readonly workers: Workers;
+  readonly logins: JobLogins;
+}
+
+export interface Run {
+  readonly statements: readonly Statement[];
+  readonly parameters: CommandContext['parameters'];
+  readonly state: SessionState;
+  /** The client session's id in the catalog. */
+  readonly session: string;
+  readonly stamp: Stamp;
+  readonly abort: AbortController;
+  readonly notice: (notice: Notice) => void;
+}
+
+export type Outcome =
+  | { readonly kind: 'done'; readonly results: readonly CommandResult[] }
+  | { readonly kind: 'failed'; readonly error: ErrorData };
+
+/** One catalog transaction for all of a string's statements: all count, or none. */
+export async function runStatements(services: Services, run: Run): Promise<Outcome> {
+  const { abort, state } = run;
+  const timer = limit(abort, state.statementTimeout);
+  const view = { session: run.session, role: state.asker.role, sessionUser: state.asker.sessionUser, stamp: run.stamp };
+  try {
+    const results = await services.catalog.transaction(view, async (catalog) => {
+      const context: CommandContext = {
+        asker: state.asker,
+        catalog,
+        workers: services.workers,
+        logins: services.logins,
+        parameters: run.parameters,
+        text: (value) => (value.kind === 'string' ? value.value : parameterText(run.parameters, value.number)),
+        notice: run.notice,
+        signal: abort.signal,
+      };
+      const done: CommandResult[] = [];
+      for (const statement of run.statements) {
+        done.push(await commandFor(statement).run(context, statement));
+        abort.signal.throwIfAborted();
+      }
+      return done;
+    });
+    return { kind: 'done', results };
+  } catch (error) {
+    return { kind: 'failed', error: toErrorData(abort.signal.aborted ? abort.signal.reason : error) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** statement_timeout does not run in the backend while we work: the session's value is kept here (pitfall 19). */
+function limit(abort: AbortController, milliseconds: number): NodeJS.Timeout | undefined {
+  if (milliseconds === 0) return undefined;
+  return setTimeout(() => abort.abort(new PgPierError('statementTimeout')), Math.min(milliseconds, 0x7fff_ffff));
+}
+
+function parameterText(parameters: CommandContext['parameters'], number: number): string {
+  const value = parameters[number - 1]?.value;
+  if (value === undefined) throw new PgPierError('noParameter', { number });
+  if (value === null) throw new PgPierError('nullParameter', { number });
+  return value;
+}
+
+const severityRank = ['debug5', 'debug4', 'debug3', 'debug2', 'debug1', 'log', 'notice', 'warning', 'error'];
+
+/** Whether the session's client_min_messages lets a notice through. */
+export function noticePasses(notice: Notice, clientMinMessages: string): boolean {
+  return severityRank.indexOf(notice.severity.toLowerCase()) >= severityRank.indexOf(clientMinMessages);
+}
