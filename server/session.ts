@@ -57,6 +57,8 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   readonly #injection = new Injection();
   #phase: Phase = { kind: 'relaying' };
   #cancels = 0;
+  /** The client cancelled a statement of ours whose work has not begun yet. */
+  #cancelRequested = false;
   #draining = false;
   #resolveDone!: () => void;
 
@@ -188,8 +190,9 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
 
   run(job: boolean): AbortController {
     const abort = new AbortController();
-    if (!this.closed) this.#phase = { kind: 'running', abort, job };
-    else abort.abort(new PgPierError('clientGone'));
+    if (this.closed) abort.abort(new PgPierError('clientGone'));
+    else this.#phase = { kind: 'running', abort, job };
+    if (this.#cancelRequested) abort.abort(new PgPierError('queryCanceled'));
     return abort;
   }
 
@@ -219,6 +222,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   finish(): void {
     if (this.closed) return;
     this.#phase = { kind: 'relaying' };
+    this.#cancelRequested = false;
     this.relay.release();
     if (this.#draining) setImmediate(() => this.#leaveIfIdle());
   }
@@ -230,7 +234,12 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   // What the listener asks.
 
   async cancel(): Promise<void> {
+    const { kind } = this.#phase;
     if (this.#phase.kind === 'running') return this.#phase.abort.abort(new PgPierError('queryCanceled'));
+    if (kind === 'permission' || kind === 'asking' || kind === 'awaitingMessage') {
+      this.#cancelRequested = true;
+      return;
+    }
     this.#cancels++;
     try {
       await this.#loggedIn.forwardCancel();
