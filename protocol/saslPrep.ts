@@ -10,7 +10,7 @@ const nothings = /\u00AD|\u034F|\u1806|[\u180B-\u180D]|[\u200B-\u200D]|\u2060|[\
 /** C.2.1, C.2.2, C.3 to C.9. */
 const prohibited =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what C.2.1 prohibits.
-  /[\u0000-\u001F\u007F-\u009F\u06DD\u070F\u180E\u200C-\u200F\u2028-\u202E\u2060-\u2063\u206A-\u206F\u2FF0-\u2FFB\u0340\u0341\uE000-\uF8FF\uFEFF\uFFF9-\uFFFD\u{1D173}-\u{1D17A}\u{E0001}\u{E0020}-\u{E007F}\u{F0000}-\u{10FFFF}]|\p{Noncharacter_Code_Point}|\p{Cs}/u;
+  /[\u0000-\u001F\u007F-\u009F\u06DD\u070F\u180E\u200C-\u200F\u2028-\u202E\u2060-\u2063\u206A-\u206F\u2FF0-\u2FFB\uE000-\uF8FF\uFEFF\uFFF9-\uFFFD\u{1D173}-\u{1D17A}\u{E0001}\u{E0020}-\u{E007F}\u{F0000}-\u{10FFFF}]|\u0340|\u0341|\p{Noncharacter_Code_Point}|\p{Cs}/u;
 /** D.1, by script and not by table. */
 const rightToLeft = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\u200F]/u;
 const letter = /\p{L}/u;

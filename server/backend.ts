@@ -1,0 +1,113 @@
+/** Connects to the real PostgreSQL: unix socket or TCP, TLS as sslmode says. */
+import type * as net from 'node:net';
+import { PgPierError } from '../errors.ts';
+import { sslRequest } from '../protocol/frontend/sslRequest.ts';
+import { LinkReader, PeerGone } from './linkReader.ts';
+import type { BackendTarget } from './listenerOptions.ts';
+import { connectPlainLink, connectSocketLink, SocketLink } from './socketLink.ts';
+import { connectTls } from './tls.ts';
+
+export interface BackendConnection {
+  readonly link: SocketLink;
+  /** TLS, or a unix socket: nobody on the way can read it. */
+  readonly private: boolean;
+  /** The server's certificate (DER), where the leg uses TLS. */
+  readonly certificate: Buffer | undefined;
+  /** Connects to the same address again, the same way: for CancelRequest. */
+  again(signal: AbortSignal): Promise<BackendConnection>;
+}
+
+/** A connection that cannot be made: a reason fit for an unauthenticated client, and the cause for the log. */
+export function backendUnreachable(reason: string, cause?: unknown): PgPierError {
+  const error = new PgPierError('backendUnreachable', { reason }, { severity: 'FATAL' });
+  error.cause = cause;
+  return error;
+}
+
+/** Rejects with PgPierError `backendUnreachable`. */
+export async function connectBackend(target: BackendTarget, signal: AbortSignal): Promise<BackendConnection> {
+  const timeoutMs = target.connectTimeoutMs ?? 10_000;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  try {
+    return await connect(target, undefined, AbortSignal.any([signal, deadline]));
+  } catch (error) {
+    if (error instanceof PgPierError) throw error;
+    if (deadline.aborted) throw backendUnreachable('timeout expired', error);
+    throw backendUnreachable(publicReason(error), error);
+  }
+}
+
+/** @param sameAs how an earlier connection reached the server, which a name may resolve to differently now. */
+async function connect(
+  target: BackendTarget,
+  sameAs: { readonly address: string | undefined; readonly encrypted: boolean } | undefined,
+  signal: AbortSignal,
+): Promise<BackendConnection> {
+  const unix = target.host.startsWith('/');
+  const address: net.NetConnectOpts = unix
+    ? { path: `${target.host}/.s.PGSQL.${target.port}` }
+    : { host: sameAs?.address ?? target.host, port: target.port };
+  const wantsTls = !unix && (sameAs?.encrypted ?? (target.sslmode !== 'disable' && target.sslmode !== 'allow'));
+  const finish = (link: SocketLink, certificate: Buffer | undefined, remoteAddress: string | undefined): BackendConnection => ({
+    link,
+    private: unix || link.encrypted,
+    certificate,
+    again: (later) => connect(target, { address: remoteAddress, encrypted: link.encrypted }, later),
+  });
+
+  if (!wantsTls) {
+    const { link, remoteAddress } = await connectSocketLink(address, signal);
+    return finish(link, undefined, remoteAddress);
+  }
+  const { link, remoteAddress } = await connectPlainLink(address, signal);
+  const answer = await askForTls(link, signal);
+  if (answer === 'S') {
+    const secured = await connectTls(link.release(), target, signal);
+    return finish(new SocketLink(secured), secured.getPeerX509Certificate()?.raw, remoteAddress);
+  }
+  if (target.sslmode === 'prefer' && !sameAs) return finish(link, undefined, remoteAddress);
+  link.destroy();
+  throw backendUnreachable('it does not support TLS');
+}
+
+/** Reads exactly one byte: more in the same moment was put there by somebody on the way (CVE-2021-23222). */
+async function askForTls(link: SocketLink, signal: AbortSignal): Promise<'S' | 'N'> {
+  const abort = (): void => link.destroy();
+  signal.addEventListener('abort', abort, { once: true });
+  const reader = new LinkReader(link, 'backend');
+  try {
+    link.write(sslRequest());
+    await reader.need(1);
+    const answer = String.fromCharCode(reader.byteAt(0));
+    const read = reader.detach();
+    // An `E` would be an old server's error text: not authenticated, so nobody is shown it.
+    if ((answer !== 'S' && answer !== 'N') || read.length > 1) {
+      link.destroy();
+      throw backendUnreachable('it did not answer the request for TLS as PostgreSQL does');
+    }
+    return answer;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ENOENT: 'connection refused',
+  EACCES: 'permission denied',
+  ENOTFOUND: 'its name cannot be resolved',
+  EAI_AGAIN: 'its name cannot be resolved',
+  ETIMEDOUT: 'timeout expired',
+  EHOSTUNREACH: 'no route to it',
+  ENETUNREACH: 'no route to it',
+  ECONNRESET: 'it closed the connection',
+};
+
+/** Certificate errors have many codes, all without a system call. No address and no file name: the reader has not logged in. */
+function publicReason(error: unknown): string {
+  if (error instanceof PeerGone) return 'it closed the connection';
+  const { code, syscall } = error as { code?: unknown; syscall?: unknown };
+  if (typeof code === 'string' && reasons[code]) return reasons[code];
+  if (error instanceof AggregateError) return publicReason(error.errors[0]);
+  return syscall === undefined ? 'the TLS handshake failed or its certificate is not trusted' : 'connection failed';
+}

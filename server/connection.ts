@@ -1,0 +1,226 @@
+/** One accepted connection, from its first byte until it is a session, a delivered cancel, or gone. */
+import type * as net from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { type ErrorData, PgPierError, toErrorData } from '../errors.ts';
+import { errorResponse } from '../protocol/backend/errorResponse.ts';
+import { asksForReplication, type StartupMessage } from '../protocol/frontend/startupMessage.ts';
+import { authenticate, BackendRefusal } from './authenticate.ts';
+import { type BackendConnection, connectBackend } from './backend.ts';
+import { type CancelRegistry, forwardCancel } from './cancel.ts';
+import { relayGreeting } from './greeting.ts';
+import { lingeringClose } from './lingeringClose.ts';
+import { BadLength, LinkReader, PeerGone } from './linkReader.ts';
+import type { ListenerOptions } from './listenerOptions.ts';
+import type { SessionHandle } from './login.ts';
+import { SocketLink } from './socketLink.ts';
+import { type ClientLeg, receiveStartup } from './startup.ts';
+
+export interface ConnectionContext {
+  readonly options: ListenerOptions;
+  readonly tls: { readonly context: SecureContext; readonly required: boolean } | undefined;
+  readonly cancels: CancelRegistry;
+  /** Says why a client is refused before anything is asked of the backend. */
+  admit(): PgPierError | undefined;
+}
+
+export type ConnectionEnd =
+  | { readonly kind: 'session'; readonly handle: SessionHandle }
+  | { readonly kind: 'cancel' }
+  /** Told so, or (`silent`) never asked to log in. */
+  | { readonly kind: 'refused' | 'silent' };
+
+const defaultTimeoutMs = 60_000;
+
+/** The login timer's, the listener's or the client's reason to end a login from outside. */
+type Interruption = { readonly kind: 'none' } | { readonly kind: 'clientGone' } | { readonly kind: 'error'; readonly error: PgPierError };
+
+export class Connection {
+  readonly #context: ConnectionContext;
+  readonly #socket: net.Socket;
+  readonly #leg: ClientLeg;
+  readonly #peer: string | undefined;
+  readonly #interrupt = new AbortController();
+  #interruption: Interruption = { kind: 'none' };
+  #backend: BackendConnection | undefined;
+  /** Who wants to log in, once known: until then a timeout says nothing. */
+  #who: { user: string; database: string } | undefined;
+
+  constructor(socket: net.Socket, context: ConnectionContext) {
+    this.#context = context;
+    this.#socket = socket;
+    this.#peer = socket.remoteAddress;
+    const link = new SocketLink(socket);
+    this.#leg = { link, reader: new LinkReader(link, 'client') };
+    this.#leg.reader.onGone = () => this.#end({ kind: 'clientGone' });
+  }
+
+  /** Ends the login, with 57P03 if the client has asked for one. Does nothing to what has become a session. */
+  stop(): void {
+    this.#end({ kind: 'error', error: fatal('listenerStopping') });
+  }
+
+  #end(interruption: Interruption): void {
+    if (this.#interruption.kind !== 'none') return;
+    this.#interruption = interruption;
+    this.#interrupt.abort(new Error('the login was interrupted'));
+    this.#backend?.link.destroy();
+    // Whatever waits for the client is woken; during a TLS handshake there is nothing but the socket.
+    if (!this.#who) this.#socket.destroy();
+  }
+
+  /** Never rejects. */
+  async run(): Promise<ConnectionEnd> {
+    const timer = setTimeout(
+      () => this.#end({ kind: 'error', error: fatal('loginTimeout') }),
+      this.#context.options.loginTimeoutMs ?? defaultTimeoutMs,
+    );
+    try {
+      return await this.#run(() => clearTimeout(timer));
+    } catch (error) {
+      return await this.#refuse(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #run(stopTimer: () => void): Promise<ConnectionEnd> {
+    const startup = await this.#interruptible(receiveStartup(this.#leg, this.#context.tls));
+    switch (startup.kind) {
+      case 'close':
+        this.#context.options.log.debug({ peer: this.#peer, reason: startup.reason }, 'connection closed before login');
+        this.#leg.link.destroy();
+        return { kind: 'silent' };
+      case 'cancel':
+        stopTimer();
+        this.#leg.reader.onGone = () => {};
+        await this.#context.cancels.cancel(startup.key);
+        // Only now: drivers take the end of this connection for "delivered".
+        await lingeringClose(this.#leg.link);
+        return { kind: 'cancel' };
+      case 'startup':
+        return this.#logIn(startup.packet, startup.message);
+    }
+  }
+
+  async #logIn(packet: Buffer, message: StartupMessage): Promise<ConnectionEnd> {
+    const { options, cancels } = this.#context;
+    const { user, database, replication } = readWho(message);
+    this.#who = { user, database };
+    if (options.auth.loopbackOnly && !isLoopback(this.#peer)) throw fatal('loopbackOnly');
+    const refusal = this.#context.admit();
+    if (refusal) throw refusal;
+
+    const backend = await connectBackend(options.backend, this.#interrupt.signal);
+    this.#backend = backend;
+    const reader = new LinkReader(backend.link, 'backend');
+    backend.link.write(packet);
+    const client = this.#leg;
+    const greeting = await this.#interruptible(
+      authenticate({
+        client: { link: client.link, reader: client.reader, private: client.link.encrypted },
+        backend: { link: backend.link, reader, private: backend.private, certificate: backend.certificate },
+        policy: options.auth,
+      }).then(() => relayGreeting(client.link, reader)),
+    );
+    if (client.reader.gone) throw new PeerGone('client');
+    if (reader.gone) throw new PeerGone('backend');
+
+    client.reader.onGone = () => {};
+    const ended = { client: client.reader.ended, backend: reader.ended };
+    const handle = options.startSession({
+      client: client.link,
+      backend: backend.link,
+      clientBytes: client.reader.detach(),
+      backendBytes: reader.detach(),
+      parameters: greeting.parameters,
+      user,
+      database,
+      replication,
+      backendPid: greeting.key?.backend.pid,
+      forwardCancel: async () => {
+        if (greeting.key) await forwardCancel(greeting.key.backend, backend);
+      },
+    });
+    if (greeting.key) cancels.register({ pid: greeting.key.backend.pid, secret: greeting.key.secret }, handle);
+    // A FIN that came with the login's last bytes: the session hears of it as of any other, after those bytes.
+    if (ended.client) setImmediate(() => client.link.onEnd());
+    if (ended.backend) setImmediate(() => backend.link.onEnd());
+    options.log.debug({ peer: this.#peer, ...printableWho(this.#who), tls: client.link.encrypted, replication }, 'logged in');
+    return { kind: 'session', handle };
+  }
+
+  /** Rejects as soon as the login is interrupted, whatever it waits for. */
+  #interruptible<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this.#interrupt;
+    return new Promise((resolve, reject) => {
+      const interrupted = (): void => reject(signal.reason as Error);
+      if (signal.aborted) interrupted();
+      signal.addEventListener('abort', interrupted, { once: true });
+      work.then(resolve, reject).finally(() => signal.removeEventListener('abort', interrupted));
+    });
+  }
+
+  async #refuse(error: unknown): Promise<ConnectionEnd> {
+    const { log } = this.#context.options;
+    const who = { peer: this.#peer, ...(this.#who ? printableWho(this.#who) : {}) };
+    this.#backend?.link.destroy();
+    if (this.#interruption.kind === 'clientGone' || (error instanceof PeerGone && error.side === 'client')) {
+      log.debug(who, 'the client left before it was logged in');
+      this.#leg.link.destroy();
+      return { kind: 'silent' };
+    }
+    if (error instanceof BackendRefusal) {
+      // Its text is the client's alone to read; the backend's log has it.
+      log.info({ ...who, sqlstate: error.sqlstate }, 'the backend refused the login');
+    } else {
+      const data = this.#interruption.kind === 'error' ? this.#interruption.error.data : loginError(error);
+      if (!this.#who && this.#interruption.kind === 'error') {
+        log.debug(who, 'connection closed before login');
+        this.#leg.link.destroy();
+        return { kind: 'silent' };
+      }
+      const fields = { ...who, sqlstate: data.sqlstate, reason: data.message, ...causeOf(error) };
+      if (data.sqlstate === 'XX000') log.error({ ...fields, stack: error instanceof Error ? error.stack : undefined }, 'login failed');
+      else if (this.#who) log.info(fields, 'login refused');
+      else log.debug(fields, 'login refused');
+      this.#leg.link.write(errorResponse({ ...data, severity: 'FATAL' }));
+    }
+    await lingeringClose(this.#leg.link);
+    return { kind: 'refused' };
+  }
+}
+
+function fatal(name: 'loginTimeout' | 'listenerStopping' | 'loopbackOnly'): PgPierError {
+  return new PgPierError(name, {}, { severity: 'FATAL' });
+}
+
+function loginError(error: unknown): ErrorData {
+  if (error instanceof PeerGone) return new PgPierError('backendClosedLogin').data;
+  if (error instanceof BadLength) {
+    if (error.side === 'client') return new PgPierError('invalidPasswordPacket').data;
+    return new PgPierError('backendLoginProtocol', { detail: 'a message of invalid length' }).data;
+  }
+  return toErrorData(error);
+}
+
+/** What was behind `backendUnreachable`, for the log alone: it names addresses. */
+function causeOf(error: unknown): object {
+  return error instanceof PgPierError && error.cause instanceof Error ? { cause: error.cause.message } : {};
+}
+
+function readWho(message: StartupMessage): { user: string; database: string; replication: boolean } {
+  const values = new Map(message.parameters);
+  const user = values.get('user') ?? '';
+  return { user, database: values.get('database') || user, replication: asksForReplication(values.get('replication') ?? '') };
+}
+
+/** Names come from anybody: no control characters and no novels in the log. */
+function printableWho(who: { user: string; database: string }): { user: string; database: string } {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach a log.
+  const printable = (name: string): string => name.slice(0, 128).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?');
+  return { user: printable(who.user), database: printable(who.database) };
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && (address === '::1' || /^(::ffff:)?127\./.test(address));
+}

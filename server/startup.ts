@@ -1,0 +1,116 @@
+/**
+ * The client's first packets: SSLRequest and GSSENCRequest, each at most once, direct TLS, CancelRequest, StartupMessage. Lengths that PostgreSQL
+ * closes on without a word are closed on without a word (ProcessStartupPacket).
+ */
+import type { SecureContext } from 'node:tls';
+import { PgPierError } from '../errors.ts';
+import { type CancelKey, readCancelRequest } from '../protocol/frontend/cancelRequest.ts';
+import {
+  maxStartupLength,
+  minStartupLength,
+  readStartupMessage,
+  type StartupMessage,
+  startupPacketKind,
+} from '../protocol/frontend/startupMessage.ts';
+import { LinkReader } from './linkReader.ts';
+import { SocketLink } from './socketLink.ts';
+import { acceptTls } from './tls.ts';
+
+/** The client's leg while it logs in; TLS replaces link and reader. */
+export interface ClientLeg {
+  link: SocketLink;
+  reader: LinkReader;
+}
+
+export type Startup =
+  | { readonly kind: 'startup'; readonly packet: Buffer; readonly message: StartupMessage }
+  | { readonly kind: 'cancel'; readonly key: CancelKey }
+  /** Close without a word. */
+  | { readonly kind: 'close'; readonly reason: string };
+
+const tlsHandshakeByte = 0x16;
+const unencryptedDataDetail = 'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.';
+
+/** Throws PgPierError (to be sent as FATAL) and PeerGone. */
+export async function receiveStartup(leg: ClientLeg, tls: { context: SecureContext; required: boolean } | undefined): Promise<Startup> {
+  let sslAnswered = false;
+  let gssAnswered = false;
+  await leg.reader.need(1);
+  if (leg.reader.byteAt(0) === tlsHandshakeByte) {
+    if (!tls) return { kind: 'close', reason: 'direct TLS without a certificate' };
+    const failure = await upgrade(leg, tls.context, true);
+    if (failure) return failure;
+    sslAnswered = true;
+    gssAnswered = true;
+  }
+  for (;;) {
+    await leg.reader.need(4);
+    const length = leg.reader.int32At(0);
+    if (length < minStartupLength || length > maxStartupLength) return { kind: 'close', reason: 'invalid length of startup packet' };
+    await leg.reader.need(length);
+    const packet = leg.reader.take(length);
+    switch (startupPacketKind(packet)) {
+      case 'cancel': {
+        const key = readCancelRequest(packet);
+        return key ? { kind: 'cancel', key } : { kind: 'close', reason: 'invalid length of cancel request' };
+      }
+      case 'ssl': {
+        if (sslAnswered) throw unsupported(packet);
+        sslAnswered = true;
+        refuseSmuggled(leg, 'SSL');
+        if (!tls) {
+          leg.link.write(Buffer.from('N'));
+          break;
+        }
+        const failure = await upgrade(leg, tls.context, false);
+        if (failure) return failure;
+        // As in PostgreSQL: no GSS inside TLS.
+        gssAnswered = true;
+        break;
+      }
+      case 'gssenc':
+        if (gssAnswered) throw unsupported(packet);
+        gssAnswered = true;
+        refuseSmuggled(leg, 'GSSAPI encryption');
+        leg.link.write(Buffer.from('N'));
+        break;
+      case 'startup': {
+        if (packet.readUInt16BE(4) !== 3) throw unsupported(packet);
+        const message = readStartupMessage(packet);
+        if (!message) throw new PgPierError('startupPacketLayout', {}, { severity: 'FATAL' });
+        if (tls?.required && !leg.link.encrypted) throw new PgPierError('tlsRequired', {}, { severity: 'FATAL' });
+        return { kind: 'startup', packet, message };
+      }
+    }
+  }
+}
+
+/** A second SSLRequest or GSSENCRequest is read as a version, as in PostgreSQL. */
+function unsupported(packet: Buffer): PgPierError {
+  const version = `${packet.readUInt16BE(4)}.${packet.readUInt16BE(6)}`;
+  return new PgPierError('unsupportedProtocol', { version }, { severity: 'FATAL' });
+}
+
+/** What stands behind the request was sent before any encryption and would be taken for encrypted (CVE-2021-23214). */
+function refuseSmuggled(leg: ClientLeg, request: string): void {
+  if (leg.reader.available === 0) return;
+  throw new PgPierError('unencryptedData', { request }, { severity: 'FATAL', detail: unencryptedDataDetail });
+}
+
+async function upgrade(leg: ClientLeg, context: SecureContext, direct: boolean): Promise<Startup | undefined> {
+  const { onGone } = leg.reader;
+  const read = leg.reader.detach();
+  const socket = leg.link.release();
+  if (direct) socket.unshift(read);
+  else if (socket.readableLength > 0) {
+    socket.destroy();
+    return { kind: 'close', reason: 'unencrypted data behind SSLRequest' };
+  } else socket.write('S');
+  const handshake = await acceptTls(socket, context);
+  if (handshake.kind === 'failed') return { kind: 'close', reason: `TLS handshake failed: ${handshake.error?.message ?? 'closed'}` };
+  leg.link = new SocketLink(handshake.socket);
+  leg.reader = new LinkReader(leg.link, 'client');
+  leg.reader.onGone = onGone;
+  if (direct && !handshake.alpn) return { kind: 'close', reason: 'direct TLS without ALPN' };
+  return undefined;
+}
