@@ -34,19 +34,55 @@ export interface EmbeddedQuery {
 }
 
 export type Statement =
-  | { readonly kind: 'createExternalConnection'; readonly ifNotExists: boolean; readonly name: StringOrParameter; readonly uri: StringOrParameter }
+  | {
+      readonly kind: 'createExternalConnection';
+      readonly ifNotExists: boolean;
+      readonly name: StringOrParameter;
+      readonly uri: StringOrParameter;
+    }
   | { readonly kind: 'dropExternalConnection'; readonly name: StringOrParameter }
   | { readonly kind: 'showExternalConnections' }
   | { readonly kind: 'showExternalConnection'; readonly name: StringOrParameter }
   | { readonly kind: 'showCreateAllExternalConnections' }
   | { readonly kind: 'showCreateExternalConnection'; readonly name: StringOrParameter }
-  | { readonly kind: 'grantSystem'; readonly privileges: PrivilegeList; readonly grantees: readonly RoleSpecification[]; readonly withGrantOption: boolean }
-  | { readonly kind: 'revokeSystem'; readonly privileges: PrivilegeList; readonly grantees: readonly RoleSpecification[]; readonly grantOptionFor: boolean }
-  | { readonly kind: 'grantOnExternalConnection'; readonly privileges: PrivilegeList; readonly connections: readonly string[]; readonly grantees: readonly RoleSpecification[]; readonly withGrantOption: boolean }
-  | { readonly kind: 'revokeOnExternalConnection'; readonly privileges: PrivilegeList; readonly connections: readonly string[]; readonly grantees: readonly RoleSpecification[]; readonly grantOptionFor: boolean }
-  | { readonly kind: 'showGrantsOnExternalConnection'; readonly connections: readonly string[]; readonly grantees?: readonly RoleSpecification[] }
+  | {
+      readonly kind: 'grantSystem';
+      readonly privileges: PrivilegeList;
+      readonly grantees: readonly RoleSpecification[];
+      readonly withGrantOption: boolean;
+    }
+  | {
+      readonly kind: 'revokeSystem';
+      readonly privileges: PrivilegeList;
+      readonly grantees: readonly RoleSpecification[];
+      readonly grantOptionFor: boolean;
+    }
+  | {
+      readonly kind: 'grantOnExternalConnection';
+      readonly privileges: PrivilegeList;
+      readonly connections: readonly string[];
+      readonly grantees: readonly RoleSpecification[];
+      readonly withGrantOption: boolean;
+    }
+  | {
+      readonly kind: 'revokeOnExternalConnection';
+      readonly privileges: PrivilegeList;
+      readonly connections: readonly string[];
+      readonly grantees: readonly RoleSpecification[];
+      readonly grantOptionFor: boolean;
+    }
+  | {
+      readonly kind: 'showGrantsOnExternalConnection';
+      readonly connections: readonly string[];
+      readonly grantees?: readonly RoleSpecification[];
+    }
   | { readonly kind: 'showSystemGrants'; readonly grantees?: readonly RoleSpecification[] }
-  | { readonly kind: 'exportIntoCsv'; readonly uri: StringOrParameter; readonly options: readonly StatementOption[]; readonly query: EmbeddedQuery }
+  | {
+      readonly kind: 'exportIntoCsv';
+      readonly uri: StringOrParameter;
+      readonly options: readonly StatementOption[];
+      readonly query: EmbeddedQuery;
+    }
   /** A statement of either dialect that PgPier knows by name and does not carry out yet; answered 0A000. */
   | { readonly kind: 'notYet'; readonly what: string };
 

@@ -1,0 +1,39 @@
+/** Character classes and folding as PostgreSQL's scanner has them (scan.l, scansup.c). UTF-16 code units in, booleans out. */
+
+const BLANK = 1;
+const DIGIT = 2;
+const IDENTIFIER_START = 4;
+const OPERATOR = 8;
+
+const classes = new Uint8Array(128);
+// VT counts from PostgreSQL 16 on; in 15 it is a syntax error wherever it stands outside of quotes, so that nothing runs either way.
+for (const character of ' \t\n\r\f\v') classes[character.charCodeAt(0)]! |= BLANK;
+for (const character of '0123456789') classes[character.charCodeAt(0)]! |= DIGIT;
+for (const character of 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_') classes[character.charCodeAt(0)]! |= IDENTIFIER_START;
+for (const character of '~!@#^&|`?+-*/%<>=') classes[character.charCodeAt(0)]! |= OPERATOR;
+
+// Past the end of a string charCodeAt gives NaN: every comparison is false, and classes[NaN] is undefined.
+export const isBlank = (code: number): boolean => (classes[code]! & BLANK) !== 0;
+export const isDigit = (code: number): boolean => (classes[code]! & DIGIT) !== 0;
+export const isOperator = (code: number): boolean => (classes[code]! & OPERATOR) !== 0;
+/** Every character beyond ASCII is a letter to PostgreSQL, also NBSP and BOM. */
+export const isIdentifierStart = (code: number): boolean => code >= 128 || (classes[code]! & IDENTIFIER_START) !== 0;
+export const isDollarTag = (code: number): boolean => code >= 128 || (classes[code]! & (IDENTIFIER_START | DIGIT)) !== 0;
+export const isIdentifierPart = (code: number): boolean => isDollarTag(code) || code === 36;
+
+/** An unquoted identifier as PostgreSQL stores it: A-Z alone are folded, as in every multi-byte encoding. */
+export function foldIdentifier(word: string): string {
+  return word.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+
+/** Characters as PostgreSQL counts them in error positions: code points, 1-based. `offset` is in UTF-16 units, 0-based. */
+export function characterPosition(text: string, offset: number): number {
+  let position = 1;
+  for (let index = 0; index < offset; index++) {
+    const code = text.charCodeAt(index);
+    const isPair = code >= 0xd800 && code <= 0xdbff && index + 1 < text.length;
+    if (isPair) index++;
+    position++;
+  }
+  return position;
+}

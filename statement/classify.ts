@@ -1,0 +1,52 @@
+/** What a Query or Parse text is to us. Only texts that `mayBeOwn` let through need to come here. */
+import { PgPierError } from '../errors.ts';
+import { foldIdentifier } from './characters.ts';
+import { Lexer, type LexerOptions, tokenize } from './lexer.ts';
+import { TokenReader } from './parse/reader.ts';
+import { findHead, isFirstWord, type StatementHead } from './parse/statements.ts';
+import { type StatementRange, split } from './split.ts';
+import type { Classification, OwnStatement } from './statement.ts';
+
+const foreign: Classification = { kind: 'foreign' };
+const longestFirstWord = 12;
+
+interface OwnRange {
+  readonly reader: TokenReader;
+  readonly head: StatementHead;
+}
+
+function ownRange(text: string, { start, end, semicolon }: StatementRange, options: LexerOptions): OwnRange | undefined {
+  const first = new Lexer(text, options, start, end);
+  first.next();
+  if (first.kind !== 'word' || first.end - first.start > longestFirstWord) return undefined;
+  if (!isFirstWord(foldIdentifier(text.slice(first.start, first.end)))) return undefined;
+  const reader = new TokenReader(text, tokenize(text, options, start, end), semicolon);
+  const head = findHead(reader);
+  return head && { reader, head };
+}
+
+function parse({ reader, head }: OwnRange): OwnStatement {
+  const statement = head.parse(reader);
+  reader.expectTerminated();
+  return { statement, parameterCount: reader.parameterCount() };
+}
+
+/**
+ * Reads a whole text, which may hold several statements. `options.standardConformingStrings` is the session's setting at that
+ * moment: if it may be on its way to change, do not ask, forward.
+ *
+ * Foreign unless certainly ours: PostgreSQL tells about everything else. One malformed statement of ours makes the text
+ * `malformed` even if foreign ones stand beside it, as PostgreSQL finds syntax errors before it runs anything.
+ */
+export function classify(text: string, options: LexerOptions): Classification {
+  const ranges = split(text, options);
+  const own = ranges.map((range) => ownRange(text, range, options)).filter((range) => range !== undefined);
+  if (own.length === 0) return foreign;
+  try {
+    const statements = own.map(parse);
+    return own.length < ranges.length ? { kind: 'mixed' } : { kind: 'own', statements };
+  } catch (error) {
+    if (error instanceof PgPierError) return { kind: 'malformed', error };
+    throw error;
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Every statement of ours by the words it begins with. A new statement is a file of its own and a line here; the hot-path test in
+ * `candidate.ts` is made from this list too.
+ *
+ * A text that begins with such words belongs to us and must be something that no PostgreSQL accepts: test/statement/bare.test.ts
+ * sends each to bare servers. `claims` narrows an entry whose words PostgreSQL might take.
+ */
+import type { Statement } from '../statement.ts';
+import { createExternalConnection } from './createExternalConnection.ts';
+import { dropExternalConnection } from './dropExternalConnection.ts';
+import { exportInto } from './exportInto.ts';
+import { grantOnExternalConnection, isGrantOnExternalConnection } from './grantOnExternalConnection.ts';
+import { grantSystem, isGrantSystem } from './grantSystem.ts';
+import { notYet } from './notYet.ts';
+import type { TokenReader } from './reader.ts';
+import { isRevokeOnExternalConnection, revokeOnExternalConnection } from './revokeOnExternalConnection.ts';
+import { isRevokeSystem, revokeSystem } from './revokeSystem.ts';
+import { showCreateExternalConnection } from './showCreateExternalConnection.ts';
+import { showExternalConnections } from './showExternalConnections.ts';
+import { showGrantsOnExternalConnection, showSystemGrants } from './showGrants.ts';
+
+export interface StatementHead {
+  /** Lower-case words, blanks between. The first entry whose words and `claims` fit is taken, so the longer head stands first. */
+  readonly head: string;
+  /** Looks ahead from the statement's first word; takes nothing. */
+  readonly claims?: (reader: TokenReader) => boolean;
+  /** Reads the statement from its first word to its end. */
+  readonly parse: (reader: TokenReader) => Statement;
+}
+
+/** `SHOW jobs.x` is a PostgreSQL setting; plain SHOW JOBS would be one too, but plain names are PostgreSQL's own and none is so called. */
+const isNoDottedSetting = (reader: TokenReader): boolean => reader.symbol(2) !== '.';
+/** `SHOW job` alone is incomplete as ours and well-formed as PostgreSQL's. */
+const hasOperand = (reader: TokenReader): boolean => reader.token(2) !== undefined && isNoDottedSetting(reader);
+/** `@stage/path`, or the quoted spelling for drivers that take @ for a parameter. */
+const namesStage = (reader: TokenReader): boolean => reader.symbol(1).startsWith('@') || reader.token(1)?.kind === 'string';
+
+const jobHeads = ['pause', 'resume', 'cancel'].flatMap((verb) =>
+  ['job', 'jobs', 'schedule', 'schedules', 'all'].map((object): StatementHead => {
+    const what = `${verb} ${object.startsWith('schedule') ? 'schedules' : 'jobs'}`.toUpperCase();
+    return { head: `${verb} ${object}`, parse: notYet(what) };
+  }),
+);
+
+export const statementHeads: readonly StatementHead[] = [
+  { head: 'create external table', parse: notYet('CREATE EXTERNAL TABLE') },
+  // PostgreSQL has nothing that begins with CREATE EXTERNAL: a mistake in the third word stays with us, and so does the URI behind it.
+  { head: 'create external', parse: createExternalConnection },
+  { head: 'create or replace external', parse: createExternalConnection },
+  { head: 'alter external', parse: notYet('ALTER EXTERNAL CONNECTION', 'alter external connection') },
+  { head: 'drop external', parse: dropExternalConnection },
+  { head: 'check external connection', parse: notYet('CHECK EXTERNAL CONNECTION') },
+  { head: 'show external connections', parse: showExternalConnections },
+  { head: 'show external connection', parse: showExternalConnections },
+  { head: 'show create all external connections', parse: showCreateExternalConnection },
+  { head: 'show create external connection', parse: showCreateExternalConnection },
+
+  { head: 'grant', claims: isGrantOnExternalConnection, parse: grantOnExternalConnection },
+  { head: 'grant', claims: isGrantSystem, parse: grantSystem },
+  { head: 'revoke', claims: isRevokeOnExternalConnection, parse: revokeOnExternalConnection },
+  { head: 'revoke', claims: isRevokeSystem, parse: revokeSystem },
+  { head: 'show grants on external connection', parse: showGrantsOnExternalConnection },
+  { head: 'show system grants', parse: showSystemGrants },
+  { head: 'show grants', claims: isNoDottedSetting, parse: notYet('SHOW GRANTS without ON EXTERNAL CONNECTION') },
+
+  { head: 'export', parse: exportInto },
+  { head: 'import into', parse: notYet('IMPORT INTO') },
+
+  { head: 'backup', parse: notYet('BACKUP') },
+  { head: 'restore', parse: notYet('RESTORE') },
+  { head: 'show backups', claims: hasOperand, parse: notYet('SHOW BACKUPS') },
+  { head: 'show backup', claims: hasOperand, parse: notYet('SHOW BACKUP') },
+
+  { head: 'create schedule', parse: notYet('CREATE SCHEDULE') },
+  { head: 'alter schedule', parse: notYet('ALTER SCHEDULE') },
+  { head: 'alter backup schedule', parse: notYet('ALTER BACKUP SCHEDULE') },
+  { head: 'drop schedule', parse: notYet('DROP SCHEDULE') },
+  { head: 'drop schedules', parse: notYet('DROP SCHEDULES') },
+  { head: 'show schedules', claims: isNoDottedSetting, parse: notYet('SHOW SCHEDULES') },
+  { head: 'show running schedules', parse: notYet('SHOW SCHEDULES') },
+  { head: 'show paused schedules', parse: notYet('SHOW SCHEDULES') },
+  { head: 'show schedule', claims: hasOperand, parse: notYet('SHOW SCHEDULE') },
+  { head: 'show create schedule', parse: notYet('SHOW CREATE SCHEDULE') },
+  { head: 'show create all schedules', parse: notYet('SHOW CREATE ALL SCHEDULES') },
+
+  { head: 'create changefeed', parse: notYet('CREATE CHANGEFEED') },
+  { head: 'alter changefeed', parse: notYet('ALTER CHANGEFEED') },
+  { head: 'experimental changefeed', parse: notYet('EXPERIMENTAL CHANGEFEED') },
+  { head: 'show changefeed jobs', parse: notYet('SHOW CHANGEFEED JOBS') },
+  { head: 'show changefeed job', parse: notYet('SHOW CHANGEFEED JOB') },
+
+  { head: 'show jobs', claims: isNoDottedSetting, parse: notYet('SHOW JOBS') },
+  { head: 'show automatic jobs', parse: notYet('SHOW JOBS') },
+  { head: 'show job', claims: hasOperand, parse: notYet('SHOW JOB') },
+  ...jobHeads,
+
+  { head: 'create connection', parse: notYet('CREATE CONNECTION') },
+  { head: 'create or replace connection', parse: notYet('CREATE CONNECTION') },
+  { head: 'alter connection', parse: notYet('ALTER CONNECTION') },
+  { head: 'drop connection', parse: notYet('DROP CONNECTION') },
+  { head: 'show connections', claims: isNoDottedSetting, parse: notYet('SHOW CONNECTIONS') },
+  { head: 'desc connection', parse: notYet('DESC CONNECTION') },
+  { head: 'describe connection', parse: notYet('DESC CONNECTION') },
+
+  { head: 'create stage', parse: notYet('CREATE STAGE') },
+  { head: 'create or replace stage', parse: notYet('CREATE STAGE') },
+  { head: 'alter stage', parse: notYet('ALTER STAGE') },
+  { head: 'drop stage', parse: notYet('DROP STAGE') },
+  { head: 'show stages', claims: isNoDottedSetting, parse: notYet('SHOW STAGES') },
+  { head: 'desc stage', parse: notYet('DESC STAGE') },
+  { head: 'describe stage', parse: notYet('DESC STAGE') },
+  { head: 'list', claims: namesStage, parse: notYet('LIST') },
+  { head: 'remove', claims: namesStage, parse: notYet('REMOVE') },
+  { head: 'presign', parse: notYet('PRESIGN') },
+
+  { head: 'copy into', parse: notYet('COPY INTO') },
+  { head: 'attach table', parse: notYet('ATTACH TABLE') },
+];
+
+const byFirstWord = Map.groupBy(
+  statementHeads.map((entry) => ({ entry, words: entry.head.split(' ') })),
+  ({ words }) => words[0]!,
+);
+
+/** Whether any statement of ours begins with this folded word. */
+export const isFirstWord = (word: string): boolean => byFirstWord.has(word);
+
+/** The entry that a statement belongs to; undefined if it is none of ours. */
+export function findHead(reader: TokenReader): StatementHead | undefined {
+  const found = byFirstWord
+    .get(reader.word())
+    ?.find(({ entry, words }) => words.every((word, ahead) => reader.word(ahead) === word) && (entry.claims?.(reader) ?? true));
+  return found?.entry;
+}

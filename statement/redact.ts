@@ -1,0 +1,57 @@
+/** A statement of ours for logs and job descriptions: its words and names, never a URI, an option's value or a query. */
+import type { PrivilegeList, RoleSpecification, Statement, StringOrParameter } from './statement.ts';
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
+/** A name as SQL; one that looks like a URI was put in the wrong place and may hold a secret. */
+function nameText(name: StringOrParameter | string): string {
+  if (typeof name !== 'string') return name.kind === 'parameter' ? `$${name.number}` : nameText(name.value);
+  return /[:/?=]/.test(name) ? '***' : quoted(name);
+}
+
+const names = (list: readonly string[]): string => list.map(nameText).join(', ');
+
+function roleText(role: RoleSpecification): string {
+  if (role.kind === 'role') return quoted(role.name);
+  return { public: 'PUBLIC', currentUser: 'CURRENT_USER', sessionUser: 'SESSION_USER' }[role.kind];
+}
+
+const roles = (list: readonly RoleSpecification[]): string => list.map(roleText).join(', ');
+const forRoles = (list: readonly RoleSpecification[] | undefined): string => (list ? ` FOR ${roles(list)}` : '');
+const privileges = (list: PrivilegeList): string => (list === 'all' ? 'ALL' : list.join(', '));
+
+/** One line of text that may be written to a log. */
+export function describeStatement(statement: Statement): string {
+  switch (statement.kind) {
+    case 'createExternalConnection':
+      return `CREATE EXTERNAL CONNECTION ${statement.ifNotExists ? 'IF NOT EXISTS ' : ''}${nameText(statement.name)} AS ***`;
+    case 'dropExternalConnection':
+      return `DROP EXTERNAL CONNECTION ${nameText(statement.name)}`;
+    case 'showExternalConnections':
+      return 'SHOW EXTERNAL CONNECTIONS';
+    case 'showExternalConnection':
+      return `SHOW EXTERNAL CONNECTION ${nameText(statement.name)}`;
+    case 'showCreateAllExternalConnections':
+      return 'SHOW CREATE ALL EXTERNAL CONNECTIONS';
+    case 'showCreateExternalConnection':
+      return `SHOW CREATE EXTERNAL CONNECTION ${nameText(statement.name)}`;
+    case 'grantSystem':
+      return `GRANT SYSTEM ${privileges(statement.privileges)} TO ${roles(statement.grantees)}${statement.withGrantOption ? ' WITH GRANT OPTION' : ''}`;
+    case 'revokeSystem':
+      return `REVOKE ${statement.grantOptionFor ? 'GRANT OPTION FOR ' : ''}SYSTEM ${privileges(statement.privileges)} FROM ${roles(statement.grantees)}`;
+    case 'grantOnExternalConnection':
+      return `GRANT ${privileges(statement.privileges)} ON EXTERNAL CONNECTION ${names(statement.connections)} TO ${roles(statement.grantees)}${statement.withGrantOption ? ' WITH GRANT OPTION' : ''}`;
+    case 'revokeOnExternalConnection':
+      return `REVOKE ${statement.grantOptionFor ? 'GRANT OPTION FOR ' : ''}${privileges(statement.privileges)} ON EXTERNAL CONNECTION ${names(statement.connections)} FROM ${roles(statement.grantees)}`;
+    case 'showGrantsOnExternalConnection':
+      return `SHOW GRANTS ON EXTERNAL CONNECTION ${names(statement.connections)}${forRoles(statement.grantees)}`;
+    case 'showSystemGrants':
+      return `SHOW SYSTEM GRANTS${forRoles(statement.grantees)}`;
+    case 'exportIntoCsv': {
+      const options = statement.options.map(({ name }) => nameText(name)).join(', ');
+      return `EXPORT INTO CSV ***${options === '' ? '' : ` WITH ${options}`} FROM ***`;
+    }
+    case 'notYet':
+      return statement.what;
+  }
+}
