@@ -54,7 +54,15 @@ export function encodeLine(line: string): Buffer {
 function bind([portal, name, values = [], formats = [], results = []]: unknown[]): Buffer {
   const list = values as (string | null | { hex: string })[];
   const codes = (codes: unknown) => [int16((codes as number[]).length), ...(codes as number[]).map(int16)];
-  return frame('B', cstring(portal ?? ''), cstring(name ?? ''), ...codes(formats), int16(list.length), ...list.map(value), ...codes(results));
+  return frame(
+    'B',
+    cstring(portal ?? ''),
+    cstring(name ?? ''),
+    ...codes(formats),
+    int16(list.length),
+    ...list.map(value),
+    ...codes(results),
+  );
 }
 
 /** The first packet of a session: no type letter. Version as major, minor; a `user` is required. */

@@ -76,7 +76,12 @@ export interface Reply {
 }
 
 /** Runs a script on one server; one entry per `<`, and the greeting of each session before them. */
-export async function runScript(script: Script, endpoint: Endpoint, defaults: Record<string, string>, delivery: Delivery): Promise<Reply[]> {
+export async function runScript(
+  script: Script,
+  endpoint: Endpoint,
+  defaults: Record<string, string>,
+  delivery: Delivery,
+): Promise<Reply[]> {
   const cut = script.uncut ? whole : delivery.cut;
   const sessions = new Map<string, WireSession>();
   const replies: Reply[] = [];
@@ -127,8 +132,11 @@ export async function runScript(script: Script, endpoint: Endpoint, defaults: Re
 
 export const asIs: Delivery = { name: 'message by message', perMessage: true, cut: whole };
 
-/** An expected line may end in `*`: the rest is anything. Error fields behind the message are compared only when given. */
+/** `*` in an expected line stands for anything. Error fields behind the message are compared only when given. */
 export function agrees(heard: string, expected: string): boolean {
-  if (expected.endsWith('*')) return heard.startsWith(expected.slice(0, -1));
-  return heard === expected || (/^[EN] /.test(expected) && heard.startsWith(`${expected} `));
+  const pattern = expected
+    .split('*')
+    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+    .join('.*');
+  return new RegExp(`^${pattern}${/^[EN] /.test(expected) ? '( |$)' : '$'}`, 's').test(heard);
 }

@@ -1,6 +1,6 @@
 /** A raw client: bytes out in whatever cuts, messages in one by one. Login by trust only. */
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { decode, type Message, splitMessages } from './decode.ts';
 import { encodeLine, startupPacket } from './encode.ts';
@@ -41,7 +41,7 @@ export class WireSession {
 
   /** Connects and reads up to the first ReadyForQuery, or to the server's refusal. */
   static async open(endpoint: Endpoint, parameters: Readonly<Record<string, string>>, cut: Cutter = whole): Promise<WireSession> {
-    const socket = connect({ ...endpoint, allowHalfOpen: true } as Parameters<typeof connect>[0]);
+    const socket = connect({ ...endpoint, allowHalfOpen: true } as unknown as NetConnectOpts);
     await once(socket, 'connect');
     const session = new WireSession(socket, cut);
     await session.write(startupPacket(parameters));
