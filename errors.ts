@@ -187,6 +187,11 @@ export const errors = {
     hint: 'Start PgPier with --external-dir.',
   },
   nodelocalOutside: { sqlstate: '42501', text: 'local file access to paths outside of external-io-dir is not allowed: {path}' },
+  nodelocalDenied: {
+    sqlstate: '42501',
+    text: '{location}: {operation} failed ({cause})',
+    hint: 'The operating system does not let PgPier do this with its external directory.',
+  },
   // Storage: what can go wrong outside. `location` is a URI without its query; causes are codes, never the answer's text.
   storagePathInvalid: {
     sqlstate: '22023',
@@ -227,6 +232,115 @@ export const errors = {
   networkInvalid: { sqlstate: '22023', text: 'invalid network "{network}"', hint: 'Write an address or a CIDR such as 10.0.0.0/8.' },
   sentinelNotFound: { sqlstate: '58P01', text: "failed to find sentinel ExternalStorage file '{name}'" },
   sentinelMismatch: { sqlstate: '58030', text: 'content mismatch, expected: {expected} but found: {found}' },
+  // The catalog: reaching it, its key.
+  catalogUnavailable: {
+    sqlstate: '57P03',
+    text: "PgPier's catalog is not available ({reason})",
+    hint: "PostgreSQL's own statements are forwarded all the same. PgPier's log says more.",
+  },
+  catalogNewer: {
+    sqlstate: '55000',
+    text: 'the catalog is at migration {found}, this program knows no more than {known}',
+    hint: 'Another proxy of a newer version has migrated it. Run that version, or a newer one, here too.',
+  },
+  catalogOwner: {
+    sqlstate: '42501',
+    text: 'the {what} pgpier of the catalog belongs to role "{owner}", which is neither the service login nor a superuser',
+    hint: 'Its owner could read and change every right. Give it to the service login: ALTER {what} pgpier OWNER TO …',
+  },
+  catalogOfAnotherCluster: {
+    sqlstate: '55000',
+    text: 'the catalog belongs to another cluster: its system identifier is {found}, the one behind PgPier has {expected}',
+    hint: 'Rights belong to role oids, which mean other roles here. Where they are known to be the same (after pg_upgrade), run in the catalog: UPDATE pgpier.cluster SET system_identifier = NULL',
+  },
+  secretKeyInvalid: {
+    sqlstate: 'F0000',
+    text: 'the secret key from {origin} is not 32 bytes in base64 or hex',
+    hint: 'Make one with: openssl rand -base64 32',
+  },
+  secretKeyFile: { sqlstate: 'F0000', text: 'the key file {path} cannot be used: {reason}' },
+  secretKeyFileMode: {
+    sqlstate: 'F0000',
+    text: 'the key file {path} has mode {mode}: others than its owner can get at it',
+    hint: 'chmod 600, and think about who may have read it.',
+  },
+  secretKeyMissing: {
+    sqlstate: '55000',
+    text: 'there is {where}, and the catalog needs its key to store and read credentials',
+    hint: 'Give the key that the catalog was made with, or, for a catalog without any connections, a new one from: openssl rand -base64 32',
+  },
+  secretKeyMismatch: {
+    sqlstate: '55000',
+    text: "the secret key is not the catalog's: its fingerprint is {given}, the catalog was made with {expected}",
+    hint: 'Credentials in the catalog can be read with the key alone that they were written with. Nothing was changed.',
+  },
+  secretUnreadable: {
+    sqlstate: 'XX001',
+    text: 'the encrypted value {place} in the catalog cannot be read: it was changed, moved or written with another key',
+  },
+  changePending: {
+    sqlstate: '55P03',
+    text: 'another transaction that has not ended is changing {what}',
+    hint: 'Try again when it has committed or rolled back.',
+  },
+
+  // External connections and the rights to them.
+  roleMissing: { sqlstate: '42704', text: 'role "{role}" does not exist' },
+  privilegeMissing: { sqlstate: '42501', text: 'user {role} does not have {privilege} privilege on external_connection {connection}' },
+  grantOptionMissing: {
+    sqlstate: '42501',
+    text: 'user {role} missing WITH GRANT OPTION privilege on one or more of {privileges}',
+  },
+  grantOptionToPublic: { sqlstate: '0LP01', text: 'grant options can only be granted to roles' },
+  privilegeType: { sqlstate: '0LP01', text: 'invalid privilege type {privilege} for {object}' },
+  createConnectionDenied: {
+    sqlstate: '42501',
+    text: 'only users with the EXTERNALCONNECTION system privilege are allowed to CREATE EXTERNAL CONNECTION',
+  },
+  connectionNameInvalid: { sqlstate: '42602', text: 'failed to resolve External Connection name: {reason}' },
+  connectionUriUnreadable: { sqlstate: '22023', text: 'failed to log and sanitize External Connection: {reason}' },
+  connectionSchemeUnknown: {
+    sqlstate: '22023',
+    text: 'failed to construct External Connection details: no parseAndValidateFn found for external connection provider {scheme}',
+    hint: 'docs/connections.md lists the schemes.',
+  },
+  /** The cause keeps its own SQLSTATE and hint. */
+  connectionRejected: {
+    sqlstate: '22023',
+    text: 'failed to construct External Connection details: failed to create {provider} external connection: {cause}',
+  },
+  connectionExists: {
+    sqlstate: '42710',
+    text: "failed to create external connection: external connection with connection name '{name}' already exists",
+  },
+  connectionMissing: { sqlstate: '42704', text: 'external connection with name {name} does not exist' },
+  connectionNotResolved: {
+    sqlstate: '42704',
+    text: 'failed to resolve External Connection: external connection with name {name} does not exist',
+  },
+  connectionNotLoaded: {
+    sqlstate: '42704',
+    text: 'failed to load external connection object: external connection with name {name} does not exist',
+  },
+  connectionHostEmpty: {
+    sqlstate: '22023',
+    text: 'host component of an external URI must refer to an existing External Connection object: {uri}',
+  },
+  connectionTypeMismatch: { sqlstate: '42809', text: '{wanted} cannot use object of type {found}' },
+  showConnectionDenied: { sqlstate: '42501', text: 'must have USAGE privilege or be owner of the External Connection "{name}"' },
+  showCreateConnectionDenied: {
+    sqlstate: '42501',
+    text: 'must have VIEWCLUSTERMETADATA privilege or be owner of the External Connection "{name}"',
+  },
+  showCreateAllDenied: {
+    sqlstate: '42501',
+    text: 'must have VIEWCLUSTERMETADATA privilege to run `SHOW CREATE ALL EXTERNAL CONNECTIONS`',
+  },
+  implicitAccessDenied: {
+    sqlstate: '42501',
+    text: 'only users with the admin role or the EXTERNALIOIMPLICITACCESS system privilege are allowed to access the specified {provider} URI',
+  },
+
   internal: { sqlstate: 'XX000', text: 'internal error: {detail}', hint: 'This is a defect of PgPier. Please report it.' },
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -1,0 +1,113 @@
+/** External connections: named URIs with their credentials, cluster-wide. Whether the asker may is not asked here: see `privileges.ts`. */
+import { randomUUID } from 'node:crypto';
+import { PgPierError } from '../errors.ts';
+import type { Roles } from './roles.ts';
+import type { Secret } from './secrets.ts';
+import { exists, pendingElsewhere } from './settle.ts';
+import type { Store } from './transaction.ts';
+
+/** What a connection may be used for (spec: §1.1). */
+export type ConnectionType = 'STORAGE' | 'KMS' | 'FOREIGNDATA';
+
+export interface ExternalConnection {
+  readonly id: string;
+  readonly name: string;
+  readonly type: ConnectionType;
+  /** CockroachDB's word for the provider: `s3`, `nodelocal`, … */
+  readonly provider: string;
+  /** The oid of the role that made it. */
+  readonly owner: number;
+  /** The whole URI, credentials included. */
+  readonly uri: Secret;
+}
+
+export interface NewExternalConnection {
+  readonly name: string;
+  readonly type: ConnectionType;
+  readonly provider: string;
+  readonly uri: Secret;
+}
+
+interface Row {
+  connection_id: string;
+  name: string;
+  type: ConnectionType;
+  provider: string;
+  owner: number;
+  uri: Buffer;
+}
+
+const columns = 'c.connection_id, c.name, c.type, c.provider, c.owner, c.uri';
+
+export class ExternalConnections {
+  readonly #store: Store;
+  readonly #roles: Roles;
+
+  constructor(store: Store, roles: Roles) {
+    this.#store = store;
+    this.#roles = roles;
+  }
+
+  /** Case-sensitive and exact; undefined when there is none that this session can see. */
+  async find(name: string): Promise<ExternalConnection | undefined> {
+    const [row] = await this.#store.read<Row>(`select ${columns} from pgpier.external_connection c where c.name = $4 and ${exists('c')}`, [
+      name,
+    ]);
+    return row === undefined ? undefined : this.#read(row);
+  }
+
+  /** In the order of their names' characters. */
+  async list(): Promise<readonly ExternalConnection[]> {
+    const rows = await this.#store.read<Row>(
+      `select ${columns} from pgpier.external_connection c where ${exists('c')} order by c.name collate pg_catalog."C"`,
+    );
+    return rows.map((row) => this.#read(row));
+  }
+
+  /** Undefined when the name is taken. Throws `changePending` while another session makes or drops one of that name. */
+  async create(connection: NewExternalConnection): Promise<ExternalConnection | undefined> {
+    const { name, type, provider, uri } = connection;
+    await this.lockName(name);
+    if ((await this.find(name)) !== undefined) return undefined;
+    const { oid: owner } = await this.#roles.asker();
+    const id = randomUUID();
+    const { stamp, session } = this.#store.view;
+    const marker = stamp.kind === 'transaction' ? [stamp.xid, session] : [null, null];
+    const stored = this.#store.keyring.encrypt(place(id), uri);
+    await this.#store.write(
+      `insert into pgpier.external_connection (connection_id, name, type, provider, owner, uri, created_xid, created_session)
+       values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+      [id, name, type, provider, owner, stored, ...marker],
+    );
+    return { id, name, type, provider, owner, uri };
+  }
+
+  /** With every right on it. Call `lockName` before `find`, so that what was found is still so. */
+  async drop(connection: ExternalConnection): Promise<void> {
+    const { stamp, session } = this.#store.view;
+    const [text, values] =
+      stamp.kind === 'immediate'
+        ? ['delete from pgpier.external_connection where connection_id = $1', []]
+        : ['update pgpier.external_connection set dropped_xid = $2, dropped_session = $3 where connection_id = $1', [stamp.xid, session]];
+    await this.#store.write(text as string, [connection.id, ...(values as string[])]);
+  }
+
+  /** Makes this the only session that changes the connection or its rights. Throws `changePending`, at once. */
+  async lockName(name: string): Promise<void> {
+    const what = `external_connection ${name}`;
+    await this.#store.lock(`external_connection/${name}`, what);
+    // With nothing of its own at stake, a session's own pending rows are those of a prepared transaction.
+    const others = pendingElsewhere('c', this.#store.view.stamp.kind === 'immediate');
+    const rows = await this.#store.read(`select from pgpier.external_connection c where c.name = $4 and ${others}`, [name]);
+    if (rows.length > 0) throw new PgPierError('changePending', { what });
+  }
+
+  #read(row: Row): ExternalConnection {
+    const { connection_id: id, name, type, provider, owner } = row;
+    return { id, name, type, provider, owner, uri: this.#store.keyring.decrypt(place(id), row.uri) };
+  }
+}
+
+function place(id: string): string {
+  return `external_connection/${id}/uri`;
+}

@@ -1,0 +1,117 @@
+/** How a catalog comes up: database, migrations, cluster, key; and how it goes on when the server was away. */
+import pg from 'pg';
+import { PgPierError } from '../errors.ts';
+import type { Catalog, CatalogOptions, CatalogTransaction, CatalogView } from './catalog.ts';
+import { type Keyring, openKeyring } from './keyring.ts';
+import { catalogDatabase, createDatabase, migrate } from './migrate.ts';
+import { isUnreachable, openPool, serviceOf, unavailable } from './service.ts';
+import { outcomesOf, settle } from './settle.ts';
+import { sweep } from './sweep.ts';
+import { runTransaction } from './transaction.ts';
+
+/** What a database says that is not our catalog, or not ours to write: dropped, emptied, rights taken away, a standby. */
+function isUnusable(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && ['25006', '3F000', '42501', '42P01', '55P03'].includes(error.code ?? '');
+}
+
+/**
+ * Opens the catalog and makes it ready. A server that cannot be reached is no failure here: it is tried again by the next transaction,
+ * and forwarding goes on meanwhile. Throws where waiting cannot help: another master key, none for encrypted rows, an unreadable key file,
+ * a catalog newer than the program, of another cluster, or under another owner.
+ */
+export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
+  const { log } = options;
+  const ours = options.catalog === undefined;
+  const database: pg.PoolConfig = options.catalog ?? { ...options.service, database: catalogDatabase };
+  const servicePool = openPool(options.service, 4, log);
+  const service = serviceOf(servicePool, log);
+  // Reads have connections of their own: a long string of CREATEs, each with its check of the outside, must not keep SHOW or EXPORT waiting.
+  const reads = openPool(database, 2, log);
+  const writes = openPool(database, 2, log);
+
+  let ready: Promise<Keyring> | undefined;
+  const prepared = (): Promise<Keyring> => {
+    ready ??= prepare().catch((error) => {
+      ready = undefined;
+      throw error;
+    });
+    return ready;
+  };
+
+  async function prepare(): Promise<Keyring> {
+    if (ours) await createDatabase(servicePool, log);
+    const client = await writes.connect();
+    let failure: unknown;
+    try {
+      // Others may be preparing the same catalog: wait for them longer than any statement waits for a lock.
+      await client.query(`begin; set local lock_timeout = '9s'`);
+      await migrate(client, ours, log);
+      await bindToCluster(client);
+      const keyring = await openKeyring(client, options.secretKey);
+      await client.query('commit');
+      return keyring;
+    } catch (error) {
+      failure = error;
+      throw error;
+    } finally {
+      if (failure !== undefined) await client.query('rollback').catch(() => {});
+      client.release(failure !== undefined);
+    }
+  }
+
+  /** Rights belong to role oids: on another cluster the same numbers are other roles. */
+  async function bindToCluster(client: pg.ClientBase): Promise<void> {
+    const asked = await servicePool
+      .query('select system_identifier::pg_catalog.text as id from pg_catalog.pg_control_system()')
+      .catch((error) => {
+        // Not for every role on every service; then the administrator's word has to do.
+        if (error instanceof pg.DatabaseError && error.code === '42501') return undefined;
+        throw error;
+      });
+    if (asked === undefined) return;
+    const id: string = asked.rows[0].id;
+    const { rows } = await client.query('select system_identifier::pg_catalog.text as id from pgpier.cluster for update');
+    const stored: string | null = rows[0].id;
+    if (stored === null) await client.query('update pgpier.cluster set system_identifier = $1', [id]);
+    else if (stored !== id) throw new PgPierError('catalogOfAnotherCluster', { found: stored, expected: id });
+  }
+
+  async function guarded<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isUnreachable(error) && !isUnusable(error)) throw error;
+      // The catalog may have been dropped or be another one now: look again before the next use.
+      ready = undefined;
+      throw unavailable(error, log);
+    }
+  }
+
+  async function transaction<T>(view: CatalogView, work: (tx: CatalogTransaction) => Promise<T>): Promise<T> {
+    const keyring = await guarded(prepared);
+    return runTransaction({ view, service, reads, writes, keyring, adminRole: options.adminRole, guarded, log }, work);
+  }
+
+  const sweeper = setInterval(() => {
+    if (ready === undefined) return;
+    ready.then(async () => sweep(reads, service, log)).catch((error) => log.warn({ error: String(error) }, 'sweeping the catalog failed'));
+  }, options.sweepInterval ?? 30_000);
+  sweeper.unref();
+
+  async function close(): Promise<void> {
+    clearInterval(sweeper);
+    await Promise.all([servicePool.end(), reads.end(), writes.end()]);
+  }
+
+  try {
+    await guarded(prepared);
+    await guarded(async () => settle(reads, await outcomesOf(reads, service, log), log));
+  } catch (error) {
+    // Unavailable is a matter of waiting; everything else is not.
+    if (!(error instanceof PgPierError) || error.data.sqlstate !== '57P03') {
+      await close();
+      throw error;
+    }
+  }
+  return { transaction, service, close };
+}

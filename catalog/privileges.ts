@@ -1,0 +1,83 @@
+/**
+ * The one gate. Every command asks it, and nothing else decides what an asker may do. Rights belong to role oids; an asker has those of
+ * PUBLIC, of itself and of every role it inherits from; superusers and members of the admin role have all.
+ */
+import { PgPierError } from '../errors.ts';
+import type { ExternalConnection } from './connections.ts';
+import { has, type ObjectPrivilege, type SystemPrivilege } from './privilegeSet.ts';
+import type { Roles } from './roles.ts';
+import { exists } from './settle.ts';
+import type { Store } from './transaction.ts';
+
+export class Privileges {
+  readonly #store: Store;
+  readonly #roles: Roles;
+
+  constructor(store: Store, roles: Roles) {
+    this.#store = store;
+    this.#roles = roles;
+  }
+
+  async isAdmin(): Promise<boolean> {
+    return (await this.#roles.asker()).admin;
+  }
+
+  async hasSystem(privilege: SystemPrivilege): Promise<boolean> {
+    return (await this.isAdmin()) || has(await this.#words(null, false), privilege);
+  }
+
+  /** Being the owner gives no right to use: the creator was granted ALL, which can be revoked. */
+  async hasOn(connection: ExternalConnection, privilege: ObjectPrivilege): Promise<boolean> {
+    return (await this.isAdmin()) || has(await this.#words(connection.id, false), privilege);
+  }
+
+  /** Whether any right at all is held on it, or it is the asker's own. */
+  async hasAnyOn(connection: ExternalConnection): Promise<boolean> {
+    return (await this.isOwner(connection)) || (await this.#words(connection.id, false)).size > 0;
+  }
+
+  /** The role that made it, a member of that role, or an admin. */
+  async isOwner(connection: ExternalConnection): Promise<boolean> {
+    return (await this.isAdmin()) || (await this.#roles.heldByAsker([connection.owner])).size > 0;
+  }
+
+  /**
+   * Throws `privilegeMissing`; also for a name that does not exist, so that names cannot be probed. For an admin and a missing name it
+   * does not throw.
+   */
+  async require(privilege: ObjectPrivilege, name: string, connection: ExternalConnection | undefined): Promise<void> {
+    const allowed = connection === undefined ? await this.isAdmin() : await this.hasOn(connection, privilege);
+    if (allowed) return;
+    const { name: role } = await this.#roles.asker();
+    throw new PgPierError('privilegeMissing', { role, privilege, connection: name });
+  }
+
+  /** Who may GRANT and REVOKE these on a connection: its owner, admins, holders of the grant option. Throws `grantOptionMissing`. */
+  async requireGrantOptionOn(connection: ExternalConnection, privileges: readonly string[]): Promise<void> {
+    if (await this.isOwner(connection)) return;
+    await this.#requireGrantOption(await this.#words(connection.id, true), privileges);
+  }
+
+  /** As `requireGrantOptionOn`, for system privileges, which have no owner. */
+  async requireSystemGrantOption(privileges: readonly string[]): Promise<void> {
+    if (await this.isAdmin()) return;
+    await this.#requireGrantOption(await this.#words(null, true), privileges);
+  }
+
+  async #requireGrantOption(grantable: ReadonlySet<string>, privileges: readonly string[]): Promise<void> {
+    if (privileges.every((privilege) => has(grantable, privilege))) return;
+    const { name: role } = await this.#roles.asker();
+    throw new PgPierError('grantOptionMissing', { role, privileges: privileges.join(', ') });
+  }
+
+  /** The words that the asker holds by any of its roles, as rights or as grant options. */
+  async #words(connectionId: string | null, grantOption: boolean): Promise<ReadonlySet<string>> {
+    const rows = await this.#store.read<{ grantee: number; privilege: string }>(
+      `select p.grantee, p.privilege from pgpier.privilege p
+       where p.connection_id is not distinct from $4::pg_catalog.uuid and p.grant_option = $5 and ${exists('p')}`,
+      [connectionId, grantOption],
+    );
+    const held = await this.#roles.heldByAsker([...new Set(rows.map((row) => row.grantee))]);
+    return new Set(rows.filter((row) => held.has(row.grantee)).map((row) => row.privilege));
+  }
+}

@@ -1,0 +1,34 @@
+/** Everything PgPier answers. Each row tells its statement, columns, privilege and nature; reading them is reading the product. */
+import type { StatementKind } from '../statement/statement.ts';
+import type { Command } from './command.ts';
+import { createExternalConnection } from './createExternalConnection.ts';
+import { dropExternalConnection } from './dropExternalConnection.ts';
+import { exportIntoCsv } from './exportIntoCsv.ts';
+import { grantOnExternalConnection, revokeOnExternalConnection } from './grantOnExternalConnection.ts';
+import { grantSystem, revokeSystem } from './grantSystem.ts';
+import { notYet } from './notYet.ts';
+import { showCreateAllExternalConnections, showCreateExternalConnection } from './showCreateExternalConnection.ts';
+import { showExternalConnection, showExternalConnections } from './showExternalConnections.ts';
+import { showGrantsOnExternalConnection, showSystemGrants } from './showGrants.ts';
+
+export const commands: { readonly [K in StatementKind]: Command<K> } = {
+  createExternalConnection,
+  dropExternalConnection,
+  showExternalConnections,
+  showExternalConnection,
+  showCreateAllExternalConnections,
+  showCreateExternalConnection,
+  grantOnExternalConnection,
+  revokeOnExternalConnection,
+  showGrantsOnExternalConnection,
+  grantSystem,
+  revokeSystem,
+  showSystemGrants,
+  exportIntoCsv,
+  notYet,
+};
+
+/** The row for a statement: its columns, nature and words. */
+export function commandFor<K extends StatementKind>(statement: { readonly kind: K }): Command<K> {
+  return commands[statement.kind];
+}

@@ -1,0 +1,43 @@
+/** Where a statement goes outside: the check that every such statement makes (spec: §2.5), and what `external://` stands for (§1.10). */
+import type { CatalogTransaction } from '../catalog/catalog.ts';
+import { PgPierError } from '../errors.ts';
+import { requireStorage } from '../external/storage/storages.ts';
+import { type ExternalUri, formatUri, parseUri, withSubPath } from '../external/uri.ts';
+import type { StorageTarget } from '../jobs/task.ts';
+
+/**
+ * A storage URI of a statement, checked and resolved for the asker. The query of an `external://` URI is discarded, as in CockroachDB; its
+ * path goes below the connection's own. Loopback and private addresses may be reached where an admin chose them: the asker, or the owner
+ * of the connection. Throws 42501 without the privilege, 42704 or 22023 for a URI that leads nowhere.
+ */
+export async function resolveStorage(context: { readonly catalog: CatalogTransaction }, text: string): Promise<StorageTarget> {
+  const { catalog } = context;
+  const given = parseUri(text);
+  if (given.scheme === 'external') return resolveConnection(catalog, given);
+  const provider = requireStorage(given.scheme);
+  if (provider.requiresImplicitAccess(given)) await requireImplicitAccess(catalog, provider.word);
+  provider.validate(given);
+  return { uri: formatUri(given), trusted: await catalog.privileges.isAdmin() };
+}
+
+async function resolveConnection(catalog: CatalogTransaction, given: ExternalUri): Promise<StorageTarget> {
+  const name = given.host;
+  // Only the scheme and the path: a query may hold somebody's secret all the same.
+  if (name === '')
+    throw new PgPierError('connectionHostEmpty', {
+      uri: formatUri({ scheme: given.scheme, host: '', path: given.path, query: '', parameters: [] }),
+    });
+  const connection = await catalog.connections.find(name);
+  await catalog.privileges.require('USAGE', name, connection);
+  if (connection === undefined) throw new PgPierError('connectionNotLoaded', { name });
+  if (connection.type !== 'STORAGE') throw new PgPierError('connectionTypeMismatch', { wanted: 'STORAGE', found: connection.type });
+  const stored = parseUri(connection.uri.reveal());
+  const uri = formatUri(withSubPath(stored, given.path));
+  return { uri, trusted: (await catalog.privileges.isAdmin()) || (await catalog.roles.isAdminRole(connection.owner)) };
+}
+
+/** Throws `implicitAccessDenied`. `provider` is CockroachDB's word for it. */
+export async function requireImplicitAccess(catalog: CatalogTransaction, provider: string): Promise<void> {
+  if (await catalog.privileges.hasSystem('EXTERNALIOIMPLICITACCESS')) return;
+  throw new PgPierError('implicitAccessDenied', { provider });
+}

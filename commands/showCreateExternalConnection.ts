@@ -1,0 +1,57 @@
+/** SHOW CREATE [ALL] EXTERNAL CONNECTION[S]: the statement that makes it again, credentials included. */
+import type { ExternalConnection } from '../catalog/connections.ts';
+import { PgPierError } from '../errors.ts';
+import { redactUri } from '../external/redact.ts';
+import type { Value } from '../protocol/values.ts';
+import type { Asker, Command } from './command.ts';
+
+const columns = [
+  { name: 'connection_name', type: 'text' },
+  { name: 'create_statement', type: 'text' },
+] as const;
+
+function rowOf({ name, uri }: ExternalConnection, asker: Asker): readonly Value[] {
+  const shown = hidesSecrets(asker) ? redactUri(uri.reveal()) : uri.reveal();
+  return [name, `CREATE EXTERNAL CONNECTION ${quoted(name)} AS ${quoted(shown)}`];
+}
+
+/** `SET pgpier.show_secrets = off`: for screens that others see. */
+function hidesSecrets({ settings }: Asker): boolean {
+  return ['off', 'false', 'no', '0', 'f', 'n', 'of'].includes((settings['pgpier.show_secrets'] ?? '').trim().toLowerCase());
+}
+
+/** Backslashes would mean something with standard_conforming_strings off; E'…' reads the same whatever it is. */
+function quoted(text: string): string {
+  const doubled = text.replaceAll("'", "''");
+  return doubled.includes('\\') ? `E'${doubled.replaceAll('\\', '\\\\')}'` : `'${doubled}'`;
+}
+
+export const showCreateAllExternalConnections: Command<'showCreateAllExternalConnections'> = {
+  kind: 'showCreateAllExternalConnections',
+  statement: 'SHOW CREATE ALL EXTERNAL CONNECTIONS',
+  columns,
+  privilege: 'VIEWCLUSTERMETADATA (system)',
+  nature: 'read',
+  async run({ catalog, asker }) {
+    if (!(await catalog.privileges.hasSystem('VIEWCLUSTERMETADATA'))) throw new PgPierError('showCreateAllDenied');
+    const connections = await catalog.connections.list();
+    return { rows: connections.map((connection) => rowOf(connection, asker)), tag: 'SHOW' };
+  },
+};
+
+export const showCreateExternalConnection: Command<'showCreateExternalConnection'> = {
+  kind: 'showCreateExternalConnection',
+  statement: 'SHOW CREATE EXTERNAL CONNECTION',
+  columns,
+  privilege: 'VIEWCLUSTERMETADATA (system), or being its owner',
+  nature: 'read',
+  async run(context, statement) {
+    const { connections, privileges } = context.catalog;
+    const name = context.text(statement.name);
+    const connection = await connections.find(name);
+    const own = connection !== undefined && (await privileges.isOwner(connection));
+    if (!own && !(await privileges.hasSystem('VIEWCLUSTERMETADATA'))) throw new PgPierError('showCreateConnectionDenied', { name });
+    if (connection === undefined) throw new PgPierError('connectionMissing', { name });
+    return { rows: [rowOf(connection, context.asker)], tag: 'SHOW' };
+  },
+};
