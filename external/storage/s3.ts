@@ -1,0 +1,246 @@
+/** `s3://`: Amazon S3 and the many stores that speak its protocol. Loaded in worker processes alone. */
+import {
+  AbortMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  type GetObjectCommandOutput,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandOutput,
+  S3Client,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3';
+import { PgPierError } from '../../errors.ts';
+import { type Egress, openEgress } from '../egress.ts';
+import { checkObjectPath } from './path.ts';
+import { readBody } from './s3Body.ts';
+import { type S3Request, s3Error } from './s3Errors.ts';
+import type { S3Uri } from './s3Uri.ts';
+import { S3Writer } from './s3Writer.ts';
+import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+
+const connectMilliseconds = 5_000;
+/** A silent server is given up after this; large answers and uploads that move never meet it. */
+const silentMilliseconds = 60_000;
+const attempts = 3;
+const regionMilliseconds = 5_000;
+
+type Options = { readonly signal?: AbortSignal };
+
+export async function openS3(uri: S3Uri, trusted: boolean, settings: StorageSettings): Promise<Storage> {
+  const egress = openEgress({ trusted, allowedNetworks: settings.allowedNetworks }, { skipVerify: uri.skipTlsVerify });
+  return new S3Storage(uri, egress);
+}
+
+class S3Storage implements Storage {
+  readonly location: string;
+  readonly #uri: S3Uri;
+  readonly #egress: Egress;
+  readonly #endpoint: string;
+  /** Key prefix of everything here: empty, or with a `/` at its end. */
+  readonly #base: string;
+  #client: Promise<S3Client> | undefined;
+
+  constructor(uri: S3Uri, egress: Egress) {
+    this.#uri = uri;
+    this.#egress = egress;
+    this.#endpoint = uri.endpoint ?? 'Amazon S3';
+    this.#base = uri.prefix === '' ? '' : `${uri.prefix}/`;
+    this.location = `s3://${uri.bucket}${uri.prefix === '' ? '' : `/${uri.prefix}`}`;
+  }
+
+  async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
+    const key = this.#key(path);
+    const request = this.#request('write', path, signal);
+    return new S3Writer({ client: await this.#open(request), bucket: this.#uri.bucket, key, headers: this.#writeHeaders(), request });
+  }
+
+  async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {
+    const object = { Bucket: this.#uri.bucket, Key: this.#key(path) };
+    const request = this.#request('read', path, signal);
+    const client = await this.#open(request);
+    if (end !== undefined && end <= start) {
+      await send(request, () => client.send(new HeadObjectCommand(object), abortable(signal)));
+      return;
+    }
+    const get = (from: number, etag: string | undefined): Promise<GetObjectCommandOutput> => {
+      const range = from === 0 && end === undefined ? {} : { Range: `bytes=${from}-${end === undefined ? '' : end - 1}` };
+      const unchanged = etag === undefined ? {} : { IfMatch: etag };
+      return client.send(new GetObjectCommand({ ...object, ...range, ...unchanged }), abortable(signal));
+    };
+    yield* readBody({ get, start, end, request, silentMilliseconds, attempts });
+  }
+
+  async *list(prefix: string, { signal }: Options = {}): AsyncIterable<StoredObject> {
+    const request = this.#request('list', undefined, signal);
+    const client = await this.#open(request);
+    let token: string | undefined;
+    do {
+      const command = new ListObjectsV2Command({
+        Bucket: this.#uri.bucket,
+        Prefix: this.#base + prefix,
+        // Names may hold what XML cannot.
+        EncodingType: 'url',
+        ...(token === undefined ? {} : { ContinuationToken: token }),
+      });
+      const page: ListObjectsV2CommandOutput = await send(request, () => client.send(command, abortable(signal)));
+      if (page.IsTruncated === undefined) throw this.#notS3('no listing');
+      for (const { Key, Size } of page.Contents ?? []) {
+        const key = page.EncodingType === 'url' ? decodeKey(Key ?? '') : (Key ?? '');
+        // A key that ends in "/" is how consoles draw an empty folder.
+        if (key.startsWith(this.#base) && !key.endsWith('/')) yield { path: key.slice(this.#base.length), size: Size ?? 0 };
+      }
+      const next = page.IsTruncated ? page.NextContinuationToken : undefined;
+      if (page.IsTruncated && (next === undefined || next === token)) throw this.#notS3('a listing without end');
+      token = next;
+    } while (token !== undefined);
+  }
+
+  async delete(path: string, { signal }: Options = {}): Promise<void> {
+    const command = new DeleteObjectCommand({ Bucket: this.#uri.bucket, Key: this.#key(path) });
+    const request = this.#request('delete', path, signal);
+    const client = await this.#open(request);
+    try {
+      await client.send(command, abortable(signal));
+    } catch (error) {
+      if ((error as { name?: unknown }).name !== 'NoSuchKey') throw s3Error(error, request);
+    }
+  }
+
+  async removePartial(prefix: string, { before, signal }: { readonly before?: Date; readonly signal?: AbortSignal } = {}): Promise<number> {
+    const request = this.#request('delete', undefined, signal);
+    const client = await this.#open(request);
+    const Bucket = this.#uri.bucket;
+    let removed = 0;
+    let marker: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {};
+    while (marker !== undefined) {
+      const command: ListMultipartUploadsCommand = new ListMultipartUploadsCommand({ Bucket, Prefix: this.#base + prefix, ...marker });
+      const page: ListMultipartUploadsCommandOutput = await send(request, () => client.send(command, abortable(signal)));
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (!Key?.startsWith(this.#base + prefix) || !UploadId) continue;
+        if (before !== undefined && Initiated !== undefined && Initiated >= before) continue;
+        const abort = new AbortMultipartUploadCommand({ Bucket, Key, UploadId });
+        await send(request, () => client.send(abort, abortable(signal))).catch(ignoreMissing);
+        removed += 1;
+      }
+      const more: unknown = page.IsTruncated && page.NextKeyMarker && page.NextKeyMarker !== marker.KeyMarker;
+      marker = more ? { KeyMarker: page.NextKeyMarker!, UploadIdMarker: page.NextUploadIdMarker ?? '' } : undefined;
+    }
+    return removed;
+  }
+
+  async close(): Promise<void> {
+    const client = await this.#client?.catch(() => undefined);
+    client?.destroy();
+    this.#egress.close();
+  }
+
+  /** The client is made at the first request, because the bucket's region may have to be asked for. */
+  async #open(request: S3Request): Promise<S3Client> {
+    try {
+      this.#client ??= this.#connect(request);
+      return await this.#client;
+    } catch (error) {
+      this.#client = undefined;
+      throw s3Error(error, request);
+    }
+  }
+
+  async #connect(request: S3Request): Promise<S3Client> {
+    if (this.#uri.region !== undefined) return new S3Client(this.#config(this.#uri.region));
+    const client = new S3Client(this.#config('us-east-1'));
+    const region = await bucketRegion(client, this.#uri.bucket, request);
+    if (region === undefined || region === 'us-east-1') return client;
+    client.destroy();
+    return new S3Client(this.#config(region));
+  }
+
+  #config(region: string): S3ClientConfig {
+    const { credentials, endpoint, skipChecksum } = this.#uri;
+    const checksums = skipChecksum ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED';
+    return {
+      region,
+      maxAttempts: attempts,
+      forcePathStyle: this.#uri.pathStyle,
+      requestChecksumCalculation: checksums,
+      responseChecksumValidation: checksums,
+      requestHandler: {
+        httpAgent: this.#egress.httpAgent,
+        httpsAgent: this.#egress.httpsAgent,
+        connectionTimeout: connectMilliseconds,
+        socketTimeout: silentMilliseconds,
+      },
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(credentials.kind === 'implicit' ? {} : { credentials: withoutKind(credentials) }),
+    };
+  }
+
+  #writeHeaders(): Record<string, string> {
+    const { encryption, storageClass } = this.#uri;
+    return {
+      ...(encryption ? { ServerSideEncryption: encryption.mode } : {}),
+      ...(encryption?.mode === 'aws:kms' ? { SSEKMSKeyId: encryption.keyId } : {}),
+      ...(storageClass === undefined ? {} : { StorageClass: storageClass }),
+    };
+  }
+
+  #key(path: string): string {
+    return this.#base + checkObjectPath(path);
+  }
+
+  #request(operation: S3Request['operation'], path: string | undefined, signal: AbortSignal | undefined): S3Request {
+    return { operation, location: this.location, endpoint: this.#endpoint, ...(path === undefined ? {} : { path }), signal };
+  }
+
+  #notS3(cause: string): PgPierError {
+    return new PgPierError('storageProtocol', { endpoint: this.#endpoint, provider: 'S3', cause });
+  }
+}
+
+/** S3 names the region in a header of whatever it answers, refusals included; other stores name none, and any region will do. */
+async function bucketRegion(client: S3Client, Bucket: string, request: S3Request): Promise<string | undefined> {
+  const deadline = AbortSignal.timeout(regionMilliseconds);
+  const signal = request.signal ? AbortSignal.any([request.signal, deadline]) : deadline;
+  try {
+    return (await client.send(new HeadBucketCommand({ Bucket }), { abortSignal: signal })).BucketRegion;
+  } catch (error) {
+    const response = (error as { $response?: { statusCode?: number; headers?: Record<string, string> } }).$response;
+    if (response?.statusCode === undefined) throw s3Error(error, { ...request, signal });
+    const region = response.headers?.['x-amz-bucket-region'];
+    return region !== undefined && /^[a-z0-9-]{1,63}$/.test(region) ? region : undefined;
+  }
+}
+
+async function send<T>(request: S3Request, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw s3Error(error, request);
+  }
+}
+
+function abortable(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal };
+}
+
+function withoutKind({ kind: _, ...keys }: Extract<S3Uri['credentials'], { kind: 'specified' }>): Omit<typeof keys, 'kind'> {
+  return keys;
+}
+
+/** Form encoding: a blank is `+`, as in a query. */
+function decodeKey(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return text;
+  }
+}
+
+/** An upload that somebody else removed meanwhile is removed. */
+function ignoreMissing(error: unknown): void {
+  if (error instanceof PgPierError && error.message.includes('NoSuchUpload')) return;
+  throw error;
+}
