@@ -38,7 +38,6 @@ export interface ExportTask {
   readonly parameters: readonly { readonly value: string | null; readonly typeOid: number }[];
   /** Hex, the same for all files of one run. */
   readonly exportId: string;
-  readonly nodeId: number;
   readonly csv: { readonly delimiter: string; readonly nullas?: string };
   readonly compression: 'none' | 'gzip';
   readonly chunkRows: number;

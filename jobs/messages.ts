@@ -1,0 +1,31 @@
+/** What the relay and a worker process say to each other over Node's IPC channel (advanced serialization: bigint, Map, Date survive). */
+import type { Notice } from '../commands/command.ts';
+import type { ErrorData } from '../errors.ts';
+import type { StorageSettings } from '../external/storage/storage.ts';
+import type { ExportTask, StorageTarget, Task, TaskResults } from './task.ts';
+
+/** Removes what an export left whose worker died: files with its id, finished or not. */
+export interface RemoveExportTask {
+  readonly kind: 'removeExport';
+  readonly target: StorageTarget;
+  readonly exportId: ExportTask['exportId'];
+}
+
+export type WorkerTask = Task | RemoveExportTask;
+/** `removeExport` results in nothing. */
+export type WorkerResult = TaskResults[Task['kind']] | null;
+
+export type ToWorker =
+  /** The first message. */
+  | { readonly kind: 'start'; readonly storageSettings: StorageSettings }
+  | { readonly kind: 'run'; readonly id: number; readonly task: WorkerTask }
+  | { readonly kind: 'cancel'; readonly id: number };
+
+export type FromWorker =
+  | { readonly kind: 'notice'; readonly id: number; readonly notice: Notice }
+  | { readonly kind: 'result'; readonly id: number; readonly result: WorkerResult }
+  | { readonly kind: 'error'; readonly id: number; readonly error: ErrorData }
+  /** Gives this worker no more tasks: it ends when those it has are done. */
+  | { readonly kind: 'retire' }
+  /** The process ends at once; where it failed, without the message, which may quote anything. */
+  | { readonly kind: 'crash'; readonly error: string; readonly frames: readonly string[] };

@@ -1,0 +1,97 @@
+/**
+ * A worker process: runs tasks side by side until its parent is gone. Started by `pool.ts` alone; it reads no configuration and knows no secret
+ * but what tasks bring.
+ */
+
+import { PgPierError, toErrorData } from '../errors.ts';
+import { checkStorage } from '../external/storage/check.ts';
+import type { StorageSettings } from '../external/storage/storage.ts';
+import { openStorage } from '../external/storage/storages.ts';
+import type { FromWorker, ToWorker, WorkerResult, WorkerTask } from './messages.ts';
+import { runExport, type TaskRun } from './transfer/export.ts';
+import { grammar } from './transfer/exportQuery.ts';
+import { removeExport } from './transfer/removeExport.ts';
+
+/** How long tasks may clean up after the parent is gone. */
+const LAST_WORK_MS = 10_000;
+
+let storageSettings: StorageSettings | undefined;
+const running = new Map<number, AbortController>();
+let retired = false;
+
+function send(message: FromWorker): void {
+  if (process.connected) process.send?.(message);
+}
+
+async function run(id: number, task: WorkerTask): Promise<void> {
+  const abort = new AbortController();
+  running.set(id, abort);
+  try {
+    const result = await start(task, {
+      signal: abort.signal,
+      nodeId: storageSettings!.nodeId,
+      openStorage: (target) => openStorage(target, storageSettings!),
+      notice: (notice) => send({ kind: 'notice', id, notice }),
+    });
+    send({ kind: 'result', id, result });
+  } catch (error) {
+    send({ kind: 'error', id, error: toErrorData(error) });
+  } finally {
+    running.delete(id);
+  }
+  if (grammar.spoilt && !retired) {
+    retired = true;
+    send({ kind: 'retire' });
+  }
+}
+
+async function start(task: WorkerTask, run: TaskRun): Promise<WorkerResult> {
+  switch (task.kind) {
+    case 'checkStorage':
+      await checkStorage(task.target, storageSettings!, run.signal);
+      return null;
+    case 'export':
+      return runExport(task, run);
+    case 'removeExport':
+      await removeExport(task, run);
+      return null;
+  }
+}
+
+process.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'start':
+      storageSettings = message.storageSettings;
+      return;
+    case 'run':
+      void run(message.id, message.task);
+      return;
+    case 'cancel':
+      // The parent knows the reason and answers with it; this one only ends the work.
+      running.get(message.id)?.abort(new PgPierError('workersStopped'));
+      return;
+  }
+});
+
+process.on('disconnect', () => {
+  for (const abort of running.values()) abort.abort(new PgPierError('workersStopped'));
+  const deadline = Date.now() + LAST_WORK_MS;
+  setInterval(() => {
+    if (running.size === 0 || Date.now() > deadline) process.exit(0);
+  }, 20);
+});
+
+// Ctrl-C and a service manager signal the whole group: when to end is the parent's word, given by closing the channel.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+
+const crash = (error: unknown) => {
+  const { name, stack = '' } = error instanceof Error ? error : { name: typeof error };
+  const frames = stack.split('\n').filter((line) => line.startsWith('    at '));
+  const die = () => process.exit(70);
+  if (!process.connected) die();
+  process.send?.({ kind: 'crash', error: name, frames } satisfies FromWorker, undefined, undefined, die);
+  setTimeout(die, 1000);
+};
+process.on('uncaughtException', crash);
+process.on('unhandledRejection', crash);
