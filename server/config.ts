@@ -1,0 +1,202 @@
+/** Settings into one checked value: everything wrong is found in one reading and told in one message. */
+import { accessSync, constants } from 'node:fs';
+import { availableParallelism, homedir, userInfo } from 'node:os';
+import { join, resolve } from 'node:path';
+import { readMasterKey } from '../catalog/secretKey.ts';
+import { Secret } from '../catalog/secrets.ts';
+import { type Address, isLoopbackHost, parseAddress, parseCidr } from './configuration/address.ts';
+import { type ConnectionTarget, type Defaults, parseConnectionUri } from './configuration/connectionUri.ts';
+import { readPasswordFile } from './configuration/passwordFile.ts';
+import { type SettingName, variableOf } from './configuration/settings.ts';
+import { type Environment, readSources } from './configuration/sources.ts';
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export interface Config {
+  readonly listen: Address;
+  readonly backend:
+    | { readonly kind: 'embedded'; readonly password?: Secret }
+    | { readonly kind: 'server'; readonly target: ConnectionTarget };
+  /** Absent: database `pgpier` on the backend. */
+  readonly catalog?: ConnectionTarget;
+  /** Absolute. The embedded server may have to move it (server/embedded/place.ts). */
+  readonly dataDirectory: string;
+  /** Absolute; absent: `extern` in the data directory. */
+  readonly externalDirectory?: string;
+  readonly http?: Address;
+  readonly workers: number;
+  readonly adminRole?: string;
+  readonly auth: 'passthrough' | 'password';
+  readonly trustBackend: boolean;
+  readonly nodeId: number;
+  /** Paths of PEM files. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly required: boolean };
+  /** `address/length` each. */
+  readonly allowNetworks: readonly string[];
+  readonly drainTimeoutMs: number;
+  readonly logLevel: LogLevel;
+  /** Absent: the file `secret.key` in the data directory. */
+  readonly secretKey?: { readonly kind: 'key'; readonly key: Secret } | { readonly kind: 'file'; readonly path: string };
+  /** Worth a line in the log. */
+  readonly warnings: readonly string[];
+}
+
+export type Reading =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'config'; readonly config: Config }
+  | { readonly kind: 'mistakes'; readonly mistakes: readonly string[] };
+
+function isSecretKey(text: string): boolean {
+  try {
+    readMasterKey(text, '');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @param argv without the interpreter and the script. */
+export function readConfig(argv: readonly string[], environment: Environment): Reading {
+  const sources = readSources(argv, environment);
+  if (sources.asked !== 'start') return { kind: sources.asked };
+  const mistakes = [...sources.mistakes];
+  const warnings = [...sources.warnings];
+
+  const given = (name: SettingName): string | undefined => sources.found.get(name)?.text;
+  const label = (name: SettingName): string => sources.found.get(name)?.label ?? variableOf(name);
+  const wrong = (name: SettingName, why: string): undefined => {
+    mistakes.push(`${label(name)} ${why}`);
+    return undefined;
+  };
+  const address = (name: SettingName, text: string): Address | undefined =>
+    parseAddress(text) ?? wrong(name, `is "${text}"; it is HOST:PORT, as 127.0.0.1:6432 or [::1]:6432, with a port up to 65535`);
+  const integer = (name: SettingName, fallback: number, least: number, most: number): number => {
+    const text = given(name);
+    if (text === undefined) return fallback;
+    if (/^\d{1,9}$/.test(text) && Number(text) >= least && Number(text) <= most) return Number(text);
+    wrong(name, `is "${text}"; it is a whole number from ${least} to ${most}`);
+    return fallback;
+  };
+  const choice = <T extends string>(name: SettingName, among: readonly T[], fallback: T): T => {
+    const text = given(name);
+    const chosen = among.find((each) => each === text?.toLowerCase());
+    if (text !== undefined && chosen === undefined) wrong(name, `is "${text}"; it is one of ${among.join(', ')}`);
+    return chosen ?? fallback;
+  };
+  const switched = (name: SettingName): boolean => {
+    const text = given(name)?.toLowerCase();
+    if (text === undefined || ['off', 'false', 'no', '0'].includes(text)) return false;
+    return ['on', 'true', 'yes', '1'].includes(text) || wrong(name, `is "${text}"; it is on or off`) === true;
+  };
+  const file = (name: SettingName): string | undefined => {
+    const text = given(name);
+    if (text === undefined) return undefined;
+    try {
+      accessSync(text, constants.R_OK);
+      return resolve(text);
+    } catch (error) {
+      return wrong(name, `is "${text}", which cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    }
+  };
+
+  const target = (name: 'backend' | 'catalog', defaults: Defaults): ConnectionTarget | undefined => {
+    const text = given(name);
+    if (text === undefined) return undefined;
+    const reading = parseConnectionUri(text, defaults);
+    if ('mistakes' in reading) {
+      for (const mistake of reading.mistakes) wrong(name, mistake);
+      return undefined;
+    }
+    if (reading.target.password !== undefined) {
+      if (sources.found.get(name)?.from !== 'flag') return reading.target;
+      return wrong(
+        name,
+        `holds a password, and ps shows flags to everybody; put the URL in ${variableOf(name)}, or the password in PGPASSWORD`,
+      );
+    }
+    if (environment.PGPASSWORD) return { ...reading.target, password: new Secret(environment.PGPASSWORD) };
+    const path = environment.PGPASSFILE || join(environment.HOME || homedir(), '.pgpass');
+    const { password, warning } = readPasswordFile(path, reading.target);
+    if (warning !== undefined) warnings.push(warning);
+    return password === undefined ? reading.target : { ...reading.target, password };
+  };
+
+  const listen = address('listen', given('listen') ?? '127.0.0.1:6432');
+  const http = (given('http') ?? 'off') === 'off' ? undefined : address('http', given('http')!);
+  const backendTarget = target('backend', { user: environment.PGUSER || userName() });
+  const embedded = given('backend') === undefined;
+  const catalog = target('catalog', { user: backendTarget?.user ?? 'postgres', database: 'pgpier' });
+
+  const password = given('password') === undefined ? undefined : new Secret(given('password')!);
+  if (!embedded && password !== undefined)
+    wrong('password', 'is for the embedded server, and PGPIER_BACKEND names another; its password belongs in the URL or in PGPASSWORD');
+  if (embedded && password === undefined && listen !== undefined && !isLoopbackHost(listen.host))
+    wrong(
+      'listen',
+      `is "${given('listen')}", which other machines can reach, and the embedded server asks for no password: set PGPIER_PASSWORD too, or listen on 127.0.0.1`,
+    );
+
+  const relays = given('relays');
+  if (relays !== undefined && relays !== '1') wrong('relays', `is "${relays}"; this version runs one relay, so only 1 is possible`);
+
+  const certFile = file('tls-cert');
+  const keyFile = file('tls-key');
+  if ((given('tls-cert') === undefined) !== (given('tls-key') === undefined)) {
+    const [has, lacks]: SettingName[] = given('tls-cert') === undefined ? ['tls-key', 'tls-cert'] : ['tls-cert', 'tls-key'];
+    wrong(has!, `needs ${variableOf(lacks!)} beside it`);
+  }
+  const tlsRequired = switched('tls-required');
+  if (tlsRequired && given('tls-cert') === undefined && given('tls-key') === undefined)
+    wrong('tls-required', 'needs PGPIER_TLS_CERT and PGPIER_TLS_KEY beside it');
+
+  const allowNetworks: string[] = [];
+  for (const text of (given('allow-networks') ?? '').split(',').map((each) => each.trim())) {
+    if (text === '') continue;
+    const cidr = parseCidr(text);
+    if (cidr === undefined) wrong('allow-networks', `holds "${text}"; a network is written 10.1.0.0/16 or fd00::/8`);
+    else allowNetworks.push(cidr);
+  }
+  if (embedded && given('allow-networks') === undefined) allowNetworks.push('127.0.0.0/8', '::1/128');
+
+  const keyText = given('secret-key');
+  const keyPath = given('secret-key-file');
+  if (keyText !== undefined && keyPath !== undefined) wrong('secret-key', 'and PGPIER_SECRET_KEY_FILE are both set; give one');
+  if (keyText !== undefined && !isSecretKey(keyText))
+    wrong('secret-key', 'is not 32 bytes in base64 or hex; `openssl rand -base64 32` makes one');
+
+  const adminRole = given('admin-role');
+  const externalDirectory = given('external-dir');
+  const config: Omit<Config, 'listen'> = {
+    backend: backendTarget === undefined ? { kind: 'embedded', ...(password && { password }) } : { kind: 'server', target: backendTarget },
+    ...(catalog && { catalog }),
+    dataDirectory: resolve(given('data') ?? 'data'),
+    ...(externalDirectory !== undefined && { externalDirectory: resolve(externalDirectory) }),
+    ...(http && { http }),
+    workers: integer('workers', Math.min(2, availableParallelism()), 1, 64),
+    ...(adminRole !== undefined && { adminRole }),
+    auth: choice('auth', ['passthrough', 'password'] as const, 'passthrough'),
+    trustBackend: switched('trust-backend'),
+    nodeId: integer('node-id', 1, 1, 2_147_483_647),
+    ...(certFile && keyFile && { tls: { certFile, keyFile, required: tlsRequired } }),
+    allowNetworks,
+    drainTimeoutMs: integer('drain-timeout', 10, 0, 86_400) * 1000,
+    logLevel: choice('log-level', logLevels, 'info'),
+    ...(keyText !== undefined
+      ? { secretKey: { kind: 'key' as const, key: new Secret(keyText) } }
+      : keyPath !== undefined && { secretKey: { kind: 'file' as const, path: resolve(keyPath) } }),
+    warnings,
+  };
+  if (mistakes.length > 0 || listen === undefined) return { kind: 'mistakes', mistakes };
+  return { kind: 'config', config: { ...config, listen } };
+}
+
+/** libpq's default user; a uid without an account has none. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return 'postgres';
+  }
+}

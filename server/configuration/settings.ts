@@ -1,0 +1,74 @@
+/**
+ * Every setting, in one table: `--help`, the reading of flags, environment and file, and the README's table come from it (a test ties
+ * the README to it). A setting's flag is `--name`, its variable `PGPIER_NAME`; secrets have no flag, as `ps` shows flags to everybody.
+ */
+export interface Setting {
+  /** As in the flag: lower case with hyphens. */
+  readonly name: string;
+  /** What the value looks like, for `--help`; absent for a switch, which is on when given bare. */
+  readonly value?: string;
+  readonly description: string;
+  /** In words, for `--help`. */
+  readonly default?: string;
+  readonly secret?: true;
+}
+
+export const settings = [
+  { name: 'config', value: 'FILE', description: 'read settings from FILE, one PGPIER_NAME=value a line; flag and environment go first' },
+  { name: 'listen', value: 'HOST:PORT', description: 'where clients connect; port 0 takes any free one', default: '127.0.0.1:6432' },
+  {
+    name: 'backend',
+    value: 'URL',
+    description: 'the PostgreSQL to stand before, postgres://USER@HOST:PORT/DATABASE?sslmode=…',
+    default: 'an embedded PostgreSQL 18',
+  },
+  { name: 'catalog', value: 'URL', description: 'the database of the catalog', default: 'database pgpier on the backend' },
+  { name: 'data', value: 'DIRECTORY', description: 'data of the embedded server, and the key file', default: './data' },
+  { name: 'external-dir', value: 'DIRECTORY', description: 'root of nodelocal://', default: 'extern in the data directory' },
+  { name: 'http', value: 'HOST:PORT|off', description: 'serve /metrics and /healthz there', default: 'off' },
+  { name: 'relays', value: 'N', description: 'relay processes; only 1 for now', default: '1' },
+  { name: 'workers', value: 'N', description: 'worker processes for jobs', default: '2, or 1 on a single core' },
+  { name: 'admin-role', value: 'ROLE', description: 'members of this role pass every privilege check, as superusers do' },
+  {
+    name: 'auth',
+    value: 'passthrough|password',
+    description: 'passthrough: the backend asks the client; password: the client gives PgPier its password in clear, inside TLS',
+    default: 'passthrough',
+  },
+  { name: 'trust-backend', description: 'accept a backend that lets roles in without a password, because it trusts the address of PgPier' },
+  { name: 'node-id', value: 'N', description: 'number of this proxy, in names of exported files and in nodelocal://N/', default: '1' },
+  { name: 'tls-cert', value: 'FILE', description: "certificate chain (PEM) for clients' TLS" },
+  { name: 'tls-key', value: 'FILE', description: 'its private key (PEM)' },
+  { name: 'tls-required', description: 'refuse clients that do not ask for TLS' },
+  {
+    name: 'allow-networks',
+    value: 'CIDR,…',
+    description: 'private networks that roles other than admins may reach as storage',
+    default: 'none; loopback with the embedded server',
+  },
+  { name: 'drain-timeout', value: 'SECONDS', description: 'how long open transactions may last after SIGTERM', default: '10' },
+  { name: 'log-level', value: 'LEVEL', description: 'fatal, error, warn, info, debug, trace or silent', default: 'info' },
+  {
+    name: 'password',
+    value: 'TEXT',
+    secret: true,
+    description: 'password of postgres on the embedded server; turns SCRAM on for every role',
+  },
+  {
+    name: 'secret-key',
+    value: 'TEXT',
+    secret: true,
+    description: 'the key that credentials in the catalog are encrypted under: 32 bytes in base64 or hex',
+  },
+  {
+    name: 'secret-key-file',
+    value: 'FILE',
+    secret: true,
+    description: 'a file that holds that key, of mode 0600; made when absent and the catalog is new',
+    default: 'secret.key in the data directory',
+  },
+] as const satisfies readonly Setting[];
+
+export type SettingName = (typeof settings)[number]['name'];
+
+export const variableOf = (name: string): string => `PGPIER_${name.toUpperCase().replaceAll('-', '_')}`;

@@ -1,0 +1,75 @@
+/** PgPier's own login at the backend or the catalog's server: tried once at the start, with what libpq would try for this sslmode. */
+import pg from 'pg';
+import { tlsAttempts } from '../jobs/backendLogin.ts';
+import { formatAddress } from './configuration/address.ts';
+import type { ConnectionTarget } from './configuration/connectionUri.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const OLDEST_MAJOR = 14;
+
+/**
+ * The settings with which the server let us in.
+ * @param what `the backend`, `the catalog`: for messages
+ * @throws Error in words for the person who starts it, when the server does not let us in or is older than PostgreSQL 14
+ */
+export async function findServiceLogin(target: ConnectionTarget, what: string): Promise<pg.PoolConfig> {
+  const { host, port, user, database } = target;
+  const password = target.password?.reveal() ?? '';
+  const attempts = tlsAttempts({
+    host,
+    port,
+    user,
+    database,
+    password,
+    sslmode: target.sslmode,
+    ...(target.sslrootcert && { sslrootcert: target.sslrootcert }),
+  });
+  let failure: unknown;
+  for (const ssl of attempts) {
+    // An empty password rather than none: without one pg would look into the environment itself.
+    const config: pg.PoolConfig = { host, port, user, database, password, ...(ssl !== undefined && { ssl }) };
+    const client = new pg.Client({ ...config, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, application_name: 'pgpier' });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      const { rows } = await client.query<{ version: string; number: number }>(
+        "select pg_catalog.current_setting('server_version') as version, pg_catalog.current_setting('server_version_num')::int as number",
+      );
+      const { version, number } = rows[0]!;
+      if (number < OLDEST_MAJOR * 10_000)
+        throw new TooOld(`${what} is PostgreSQL ${version}; PgPier stands before PostgreSQL ${OLDEST_MAJOR} and newer`);
+      return config;
+    } catch (error) {
+      if (error instanceof TooOld) throw error;
+      failure ??= error;
+    } finally {
+      await client.end().catch(() => {});
+    }
+  }
+  const at = host.startsWith('/') ? `the socket ${host}/.s.PGSQL.${port}` : formatAddress({ host, port });
+  throw new Error(`cannot log in to ${what} at ${at} as "${user}", database "${database}": ${reasonOf(failure)}`);
+}
+
+/** `config` as the URL that the catalog takes; TLS as `findServiceLogin` found it to work. */
+export function loginUrl(target: ConnectionTarget, config: pg.PoolConfig): string {
+  const encode = encodeURIComponent;
+  const verified = target.sslmode === 'verify-ca' || target.sslmode === 'verify-full';
+  const sslmode = config.ssl === false || config.ssl === undefined ? 'disable' : verified ? target.sslmode : 'require';
+  const root =
+    sslmode === 'disable' || target.sslrootcert === undefined || target.sslrootcert === 'system'
+      ? ''
+      : `&sslrootcert=${encode(target.sslrootcert)}`;
+  const password = target.password === undefined ? '' : `:${encode(target.password.reveal())}`;
+  const query = `host=${encode(target.host)}&port=${target.port}&uselibpqcompat=true&sslmode=${sslmode}${root}`;
+  return `postgres://${encode(target.user)}${password}@/${encode(target.database)}?${query}`;
+}
+
+class TooOld extends Error {}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ECONNREFUSED') return 'connection refused';
+  if (code === 'ENOENT') return 'there is no such socket';
+  if (code === 'ENOTFOUND') return 'the host name cannot be resolved';
+  return message === '' && code !== undefined ? code : message;
+}

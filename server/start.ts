@@ -1,0 +1,166 @@
+/** From a configuration to a proxy that clients can reach; every part is entered into the lifecycle as soon as it runs. */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { type Catalog, openCatalog, type SecretKeySource } from '../catalog/catalog.ts';
+import { createJobLogins } from '../jobs/loginRole.ts';
+import { startWorkers } from '../jobs/pool.ts';
+import type { Config } from './config.ts';
+import { formatAddress } from './configuration/address.ts';
+import type { ConnectionTarget } from './configuration/connectionUri.ts';
+import { startEmbedded } from './embedded.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import { type Listener, startListener } from './listener.ts';
+import type { Log } from './log.ts';
+import { type Figure, startHttp } from './metrics.ts';
+import { findServiceLogin, loginUrl } from './serviceLogin.ts';
+import { createStartSession } from './session.ts';
+
+/** What workers are given to end their tasks once no session is left. */
+const WORKERS_STOP_MS = 5_000;
+
+/**
+ * @param failed called when something that was started goes away by itself
+ * @returns the URL of the ready line
+ */
+export async function start(
+  config: Config,
+  lifecycle: Lifecycle,
+  log: Log,
+  signal: AbortSignal,
+  failed: (what: string) => void,
+): Promise<string> {
+  const { target, dataDirectory } = await findBackend(config, lifecycle, log, signal, failed);
+  signal.throwIfAborted();
+  const service = await findServiceLogin(target, 'the backend');
+
+  const secretKey = secretKeySource(config, dataDirectory);
+  const catalog = await openCatalog({
+    service,
+    ...(config.catalog && { catalogUrl: loginUrl(config.catalog, await findServiceLogin(config.catalog, 'the catalog')) }),
+    secretKey,
+    ...(config.adminRole !== undefined && { adminRole: config.adminRole }),
+    log,
+  });
+  lifecycle.add('catalog', () => catalog.close());
+  await mustAnswer(catalog, service);
+  signal.throwIfAborted();
+
+  const externalDir = config.externalDirectory ?? join(dataDirectory, 'extern');
+  mkdirSync(externalDir, { recursive: true });
+  const workers = startWorkers({
+    count: config.workers,
+    storageSettings: { externalDir, nodeId: config.nodeId, allowedNetworks: config.allowNetworks },
+    log,
+  });
+  lifecycle.add('workers', () => workers.stop(AbortSignal.timeout(WORKERS_STOP_MS)));
+
+  const logins = createJobLogins({
+    service: { query: async (text, values) => ({ rows: await catalog.service.query(text, values) }) },
+    backend: loginPath(target),
+    log,
+  });
+  void logins.sweep();
+
+  let listener: Listener | undefined;
+  const http = config.http && (await startHttp(config.http, () => figures(listener)));
+  if (http) {
+    lifecycle.add('http', () => http.stop());
+    log.info({}, `metrics: http://${formatAddress(http.address)}/metrics`);
+  }
+
+  const passwordless = config.backend.kind === 'embedded' && config.backend.password === undefined;
+  listener = await startListener({
+    ...config.listen,
+    ...(config.tls && {
+      tls: {
+        cert: readFileSync(config.tls.certFile, 'utf8'),
+        key: readFileSync(config.tls.keyFile, 'utf8'),
+        required: config.tls.required,
+      },
+    }),
+    backend: { ...loginPath(target), ...rootCertificate(target) },
+    auth: { mode: config.auth, trustedBackend: config.trustBackend || passwordless, loopbackOnly: passwordless },
+    startSession: createStartSession({ catalog, workers, logins }),
+    log,
+    drainTimeoutMs: config.drainTimeoutMs,
+  });
+  const { stop, address } = listener;
+  lifecycle.add('listener', () => {
+    http?.draining();
+    return stop();
+  });
+  signal.throwIfAborted();
+  const host = ['::', '0.0.0.0'].includes(config.listen.host) ? '127.0.0.1' : config.listen.host;
+  const encode = encodeURIComponent;
+  return `postgres://${encode(target.user)}@${formatAddress({ host, port: address.port })}/${encode(target.database)}`;
+}
+
+interface Backend {
+  readonly target: ConnectionTarget;
+  readonly dataDirectory: string;
+}
+
+async function findBackend(
+  config: Config,
+  lifecycle: Lifecycle,
+  log: Log,
+  signal: AbortSignal,
+  failed: (what: string) => void,
+): Promise<Backend> {
+  if (config.backend.kind === 'server') return { target: config.backend.target, dataDirectory: config.dataDirectory };
+  const { password } = config.backend;
+  const embedded = await startEmbedded({ dataDirectory: config.dataDirectory, ...(password && { password }), log, signal });
+  lifecycle.add('embedded PostgreSQL', () => embedded.stop());
+  void embedded.exited.then((how) =>
+    failed(`the embedded PostgreSQL ended by itself (${how}); its log is ${join(embedded.dataDirectory, 'postgres.log')}`),
+  );
+  const { host, port, dataDirectory } = embedded;
+  return {
+    target: { host, port, user: 'postgres', database: 'postgres', sslmode: 'disable', ...(password && { password }) },
+    dataDirectory,
+  };
+}
+
+function secretKeySource(config: Config, dataDirectory: string): SecretKeySource {
+  if (config.secretKey?.kind === 'key') return { kind: 'value', value: config.secretKey.key };
+  if (config.secretKey?.kind === 'file') return { kind: 'file', path: config.secretKey.path, createIfMissing: true };
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+  return { kind: 'file', path: join(dataDirectory, 'secret.key'), createIfMissing: true };
+}
+
+/** The catalog bears an outage once it runs; a start without it would hide a wrong setting. */
+async function mustAnswer(catalog: Catalog, service: pg.PoolConfig): Promise<void> {
+  const role = service.user ?? 'postgres';
+  await catalog.transaction({ session: randomUUID(), role, sessionUser: role, stamp: { kind: 'immediate' } }, async () => {});
+}
+
+const loginPath = ({ host, port, sslmode, sslrootcert }: ConnectionTarget) => ({
+  host,
+  port,
+  sslmode,
+  ...(sslrootcert !== undefined && { sslrootcert }),
+});
+
+/** The listener takes the text, not the file; absent for `system`, which is what Node trusts. */
+function rootCertificate({ sslrootcert }: ConnectionTarget): { sslrootcert?: string } {
+  return sslrootcert === undefined || sslrootcert === 'system' ? {} : { sslrootcert: readFileSync(sslrootcert, 'utf8') };
+}
+
+function figures(listener: Listener | undefined): readonly Figure[] {
+  if (listener === undefined) return [];
+  const counter = (name: keyof Listener['counters'], text: string, help: string): Figure => ({
+    name: `pgpier_${text}_total`,
+    help,
+    kind: 'counter',
+    read: () => listener.counters[name],
+  });
+  return [
+    { name: 'pgpier_sessions', help: 'Clients that are logged in', kind: 'gauge', read: () => listener.sessionCount },
+    counter('accepted', 'connections_accepted', 'Connections accepted, cancel requests included'),
+    counter('loggedIn', 'logins', 'Clients that logged in'),
+    counter('refused', 'logins_refused', 'Clients that were refused, by PgPier or by the backend'),
+    counter('cancelRequests', 'cancel_requests', 'Cancel requests received'),
+  ];
+}
