@@ -35,7 +35,7 @@ export interface Conversation {
   readonly relay: Relay<Note>;
   readonly names: OwnNames;
   readonly services: Services;
-  /** The client session's id in the catalog. */
+  /** The id in the catalog of the client session in its present transaction. */
   readonly id: string;
   readonly parameters: ReadonlyMap<string, string>;
   /** Of the last ReadyForQuery. */

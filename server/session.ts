@@ -48,7 +48,6 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   readonly services: Services;
   readonly relay: Relay<Note>;
   readonly names = new OwnNames();
-  readonly id = randomUUID();
   readonly parameters: Map<string, string>;
   readonly done: Promise<void>;
   status: TransactionStatus = 'I';
@@ -60,6 +59,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   /** The client cancelled a statement of ours whose work has not begun yet. */
   #cancelRequested = false;
   #draining = false;
+  #id: string | undefined;
   #resolveDone!: () => void;
 
   constructor(services: Services, loggedIn: LoggedIn) {
@@ -122,7 +122,10 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
 
   ready(status: TransactionStatus): void {
     this.status = status;
-    if (status === 'I') this.names.forgetPortals();
+    if (status === 'I') {
+      this.names.forgetPortals();
+      this.#id = undefined;
+    }
     if (this.#draining) setImmediate(() => this.#leaveIfIdle());
   }
 
@@ -160,6 +163,12 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   }
 
   // What statements are offered.
+
+  /** Another in each transaction: what PREPARE TRANSACTION left pending is no longer this session's to see. */
+  get id(): string {
+    this.#id ??= randomUUID();
+    return this.#id;
+  }
 
   get cancelling(): boolean {
     return this.#cancels > 0;

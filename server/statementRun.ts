@@ -11,6 +11,7 @@ export interface Services {
   readonly catalog: Catalog;
   readonly workers: Workers;
   readonly logins: JobLogins;
+  readonly log: { error(fields: object, message: string): void };
 }
 
 export interface Run {
@@ -54,10 +55,19 @@ export async function runStatements(services: Services, run: Run): Promise<Outco
     });
     return { kind: 'done', results };
   } catch (error) {
-    return { kind: 'failed', error: toErrorData(abort.signal.aborted ? abort.signal.reason : error) };
+    const cause: unknown = abort.signal.aborted ? abort.signal.reason : error;
+    if (!(cause instanceof PgPierError)) services.log.error({ statements: run.statements.map(({ kind }) => kind), ...whereThrown(cause) }, 'defect');
+    return { kind: 'failed', error: toErrorData(cause) };
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A defect's kind and place. Its message stays out of the log: it may quote what a user wrote. */
+function whereThrown(cause: unknown): object {
+  if (!(cause instanceof Error)) return { error: typeof cause };
+  const frames = (cause.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  return { error: cause.name, at: frames.map((line) => line.trim()) };
 }
 
 /** statement_timeout does not run in the backend while we work: the session's value is kept here (pitfall 19). */
