@@ -4,7 +4,7 @@ import { PgPierError } from '../errors.ts';
 import type { Catalog, CatalogOptions, CatalogTransaction, CatalogView } from './catalog.ts';
 import { type Keyring, openKeyring } from './keyring.ts';
 import { catalogDatabase, createDatabase, migrate } from './migrate.ts';
-import { isUnreachable, openPool, serviceOf, unavailable } from './service.ts';
+import { isUnreachable, loginOf, openPool, serviceOf, unavailable } from './service.ts';
 import { outcomesOf, settle } from './settle.ts';
 import { sweep } from './sweep.ts';
 import { runTransaction } from './transaction.ts';
@@ -22,7 +22,7 @@ function isUnusable(error: unknown): boolean {
 export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
   const { log } = options;
   const ours = options.catalog === undefined;
-  const database: pg.PoolConfig = options.catalog ?? { ...options.service, database: catalogDatabase };
+  const database: pg.PoolConfig = options.catalog ?? { ...loginOf(options.service), database: catalogDatabase };
   const servicePool = openPool(options.service, 4, log);
   const service = serviceOf(servicePool, log);
   // Reads have connections of their own: a long string of CREATEs, each with its check of the outside, must not keep SHOW or EXPORT waiting.

@@ -19,12 +19,22 @@ export const connectTimeout = 5_000;
 export const statementTimeout = 10_000;
 
 /**
+ * A login in parts. What a connection string says would win over everything beside it, the database and our fixed settings included, so it
+ * is read once and only host, port, user, password, database and TLS are taken over.
+ */
+export function loginOf(config: pg.PoolConfig): pg.PoolConfig {
+  if (config.connectionString === undefined) return config;
+  const { host, port, user, password, database, ssl } = new pg.Client({ connectionString: config.connectionString });
+  return { host, port, user, password: password ?? undefined, database, ssl };
+}
+
+/**
  * A pool whose sessions owe nothing to the environment or to a client: search_path empty, times bounded, application_name `pgpier`. It
  * connects when first asked and outlives restarts of the server: a broken idle connection is dropped and replaced.
  */
 export function openPool(config: pg.PoolConfig, max: number, log: Log): pg.Pool {
   const pool = new pg.Pool({
-    ...config,
+    ...loginOf(config),
     application_name: 'pgpier',
     fallback_application_name: 'pgpier',
     options: '-c search_path= -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed -c row_security=off',
