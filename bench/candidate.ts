@@ -6,7 +6,7 @@ import { mayBeOwn } from '../statement/candidate.ts';
 import { classify } from '../statement/classify.ts';
 
 const long = 'select a.id, a.name, b.total from accounts a join orders b on b.account_id = a.id where a.region = $1 and b.total > $2 ';
-const insert = `insert into events (id, payload) values ${Array.from({ length: 1300 }, (_, id) => `(${id}, '{"kind": "click; ${id}", "at": "2026-01-01"}')`).join(', ')}`;
+const insert = `insert into events (id, payload) values ${Array.from({ length: 1900 }, (_, id) => `(${id}, '{"kind": "click; ${id}", "at": "2026-01-01"}')`).join(', ')}`;
 const texts: Readonly<Record<string, string>> = {
   BEGIN: 'BEGIN',
   'pgbench select': 'SELECT abalance FROM pgbench_accounts WHERE aid = 4711;',
@@ -17,7 +17,8 @@ const texts: Readonly<Record<string, string>> = {
   show: 'SHOW transaction_isolation',
   'three statements': 'begin; update t set a = a + 1 where id = 7; commit',
   '1 KB select': long.repeat(9).slice(0, 1024),
-  '100 KB insert, 1300 semicolons': insert,
+  '100 KB insert': insert.replaceAll(';', ','),
+  '100 KB insert, 1900 semicolons': insert,
   'GRANT (yes)': 'GRANT SELECT ON ALL TABLES IN SCHEMA public TO readonly',
   'own (yes)': "CREATE EXTERNAL CONNECTION backups AS 's3://bucket/path?AUTH=implicit'",
 };
