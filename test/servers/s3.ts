@@ -1,0 +1,228 @@
+/**
+ * A real S3 server for one test file: `startS3()` or `startS3('radosgw')`.
+ *
+ * Looked for in this order: an address in the environment (PGPIER_TEST_S3=http://key:secret@host:port/bucket), Docker through
+ * testcontainers, binaries on the PATH or in ~/.cache/pgpier/bin (`GOBIN=~/.cache/pgpier/bin go install github.com/minio/minio@latest`;
+ * `apt-get install --no-install-recommends ceph-mon ceph-osd radosgw ceph-common`).
+ * Data lies in the temp directory; a watchdog shell ends what was started even when the test process is killed.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { accessSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { freePort } from './postgres.ts';
+import { startRadosgw } from './radosgw.ts';
+
+export type S3Kind = 'minio' | 'versitygw' | 'radosgw';
+
+export type S3Server = {
+  readonly kind: S3Kind | 'environment';
+  /** `http://127.0.0.1:port`, without a path. */
+  readonly endpoint: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** Exists and is empty, except for a server from the environment. */
+  readonly bucket: string;
+  stop(): Promise<void>;
+};
+
+export type MissingS3 = { readonly missing: string };
+
+const bucket = 'pgpier-test';
+const keys = { accessKey: 'AKPGPIERTEST', secretKey: 'a+secret/with signs=%' };
+
+/** Any server, or one of a kind. Answers why there is none; throws when one is there and does not come up. */
+export async function startS3(kind?: S3Kind): Promise<S3Server | MissingS3> {
+  const address = process.env.PGPIER_TEST_S3;
+  if (address && kind === undefined) return fromEnvironment(address);
+  const reasons: string[] = [];
+  for (const candidate of kind ? [kind] : (['minio', 'versitygw', 'radosgw'] as const)) {
+    const started =
+      (candidate === 'minio' && !findBinary('minio') ? await startMinioContainer() : undefined) ?? (await startLocal(candidate));
+    if (!('missing' in started)) return started;
+    reasons.push(started.missing);
+  }
+  return { missing: reasons.join('; ') };
+}
+
+function fromEnvironment(address: string): S3Server {
+  const url = new URL(address);
+  return {
+    kind: 'environment',
+    endpoint: `${url.protocol}//${url.host}`,
+    accessKey: decodeURIComponent(url.username),
+    secretKey: decodeURIComponent(url.password),
+    bucket: url.pathname.slice(1),
+    async stop() {},
+  };
+}
+
+async function startLocal(kind: S3Kind): Promise<S3Server | MissingS3> {
+  const missing = (kind === 'radosgw' ? ['radosgw', 'radosgw-admin', 'ceph', 'ceph-mon', 'ceph-osd', 'monmaptool'] : [kind]).find(
+    (name) => !findBinary(name),
+  );
+  if (missing) return { missing: `${kind}: no ${missing} on the PATH or in ~/.cache/pgpier/bin, and no Docker` };
+  const home = mkdtempSync(join(tmpdir(), 'pgp-s3-'));
+  const port = await freePort();
+  const running =
+    kind === 'radosgw' ? await startRadosgw({ home, port, ...keys }) : [await startGoServer(kind, findBinary(kind)!, home, port)];
+  const watchdog = guard(
+    running.map(({ pid }) => pid),
+    home,
+  );
+  const server: S3Server = {
+    kind,
+    endpoint: `http://127.0.0.1:${port}`,
+    ...keys,
+    bucket,
+    async stop() {
+      // Ceph's daemons take ten seconds to say goodbye to each other; there is nothing to keep.
+      for (const { pid } of running) await end(pid, kind === 'radosgw' ? 'SIGKILL' : 'SIGTERM');
+      watchdog.kill('SIGKILL');
+      rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+  try {
+    await makeBucket(server);
+    return server;
+  } catch (error) {
+    const log = readFileSync(join(home, 'log'), 'utf8').slice(-1500);
+    await server.stop();
+    throw new Error(`${kind} did not start: ${String(error)}\n${log}`);
+  }
+}
+
+async function startGoServer(kind: 'minio' | 'versitygw', binary: string, home: string, port: number): Promise<{ pid: number }> {
+  const data = join(home, 'data');
+  mkdirSync(data);
+  mkdirSync(join(home, 'iam'));
+  const address = `127.0.0.1:${port}`;
+  const log = openSync(join(home, 'log'), 'a');
+  const [args, env] =
+    kind === 'minio'
+      ? [
+          ['server', data, '--address', address, '--console-address', '127.0.0.1:0', '--quiet', '--anonymous'],
+          { MINIO_ROOT_USER: keys.accessKey, MINIO_ROOT_PASSWORD: keys.secretKey, MINIO_BROWSER: 'off', MINIO_UPDATE: 'off' },
+        ]
+      : [
+          ['--port', address, '--iam-dir', join(home, 'iam'), 'posix', '--sidecar', home, data],
+          { ROOT_ACCESS_KEY: keys.accessKey, ROOT_SECRET_KEY: keys.secretKey },
+        ];
+  const child = spawn(binary, args as string[], {
+    cwd: home,
+    env: { PATH: process.env.PATH, HOME: home, ...(env as Record<string, string>) },
+    stdio: ['ignore', log, log],
+    detached: true,
+  });
+  closeSync(log);
+  child.unref();
+  await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject));
+  return { pid: child.pid! };
+}
+
+async function startMinioContainer(): Promise<S3Server | MissingS3> {
+  try {
+    execFileSync('docker', ['info'], { stdio: 'ignore', timeout: 5_000 });
+  } catch {
+    return { missing: 'minio: no engine of Docker answers' };
+  }
+  try {
+    const { GenericContainer } = await import('testcontainers');
+    const container = await new GenericContainer('minio/minio')
+      .withEnvironment({ MINIO_ROOT_USER: keys.accessKey, MINIO_ROOT_PASSWORD: keys.secretKey })
+      .withCommand(['server', '/data'])
+      .withExposedPorts(9000)
+      .start();
+    const endpoint = `http://${container.getHost()}:${container.getMappedPort(9000)}`;
+    const server: S3Server = { kind: 'minio', endpoint, ...keys, bucket, stop: async () => void (await container.stop()) };
+    await makeBucket(server);
+    return server;
+  } catch (error) {
+    return { missing: `minio: Docker cannot run it (${String(error).split('\n')[0]})` };
+  }
+}
+
+/** Waits until the server answers. */
+async function makeBucket(server: S3Server): Promise<void> {
+  const client = testClient(server);
+  try {
+    for (let waited = 0; ; waited += 100) {
+      try {
+        await client.send(new CreateBucketCommand({ Bucket: server.bucket }), { abortSignal: AbortSignal.timeout(5_000) });
+        return;
+      } catch (error) {
+        if ((error as Error).name === 'BucketAlreadyOwnedByYou') return;
+        if (waited >= 20_000) throw error;
+        await sleep(100);
+      }
+    }
+  } finally {
+    client.destroy();
+  }
+}
+
+/** The vendor's own SDK, to prepare and to look behind our back. */
+export function testClient(server: Pick<S3Server, 'endpoint' | 'accessKey' | 'secretKey'>): S3Client {
+  return new S3Client({
+    region: 'us-east-1',
+    endpoint: server.endpoint,
+    forcePathStyle: true,
+    maxAttempts: 1,
+    credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
+  });
+}
+
+function findBinary(name: string): string | undefined {
+  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', join(homedir(), '.cache/pgpier/bin')];
+  return directories.map((directory) => join(directory, name)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function end(pid: number, first: NodeJS.Signals): Promise<void> {
+  for (let waited = 0; alive(pid); waited += 50) {
+    if (waited === 0 || waited === 5_000) signal(pid, waited === 0 ? first : 'SIGKILL');
+    if (waited > 10_000) throw new Error(`process ${pid} does not end`);
+    await sleep(50);
+  }
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  try {
+    // A zombie that our own event loop has not reaped yet.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return true;
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // Gone already.
+  }
+}
+
+/** Ends the servers and removes their data as soon as this process is gone, however it went: the shell's stdin ends then. */
+function guard(pids: readonly number[], home: string): ChildProcess {
+  const script = 'cat >/dev/null; home=$0; kill -KILL "$@" 2>/dev/null; rm -rf "$home"';
+  const shell = spawn('/bin/sh', ['-c', script, home, ...pids.map(String)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  shell.unref();
+  (shell.stdin as unknown as { unref(): void }).unref();
+  return shell;
+}
