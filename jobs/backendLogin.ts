@@ -3,6 +3,7 @@
  * socket itself (`takeSocket`), past pg's parser.
  */
 import { readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import { type ErrorData, PgPierError } from '../errors.ts';
@@ -23,7 +24,7 @@ const Connection = (pg as unknown as { Connection: new (config: { ssl: Tls }) =>
 
 export interface BackendSession {
   query(text: string, values?: readonly unknown[]): Promise<pg.QueryResult>;
-  /** Gives the raw stream to `onBytes` until `release` is called. Only while no query runs. */
+  /** Gives the raw stream to `onBytes` until `release` is called. Only while no query runs. A chunk is valid during the call alone. */
   takeSocket(onBytes: (chunk: Buffer) => void): { readonly stream: Duplex; release(): void };
   /** Asks the server to cancel what runs and closes the connection without waiting for either. */
   abandon(): void;
@@ -45,6 +46,7 @@ export async function openBackendSession(login: BackendLogin, task: string, sign
   const attempts = tlsAttempts(login);
   for (const [index, ssl] of attempts.entries()) {
     signal.throwIfAborted();
+    const reader = ssl === false ? reusedBuffer() : undefined;
     const client = new pg.Client({
       host: login.host,
       port: login.port,
@@ -57,6 +59,7 @@ export async function openBackendSession(login: BackendLogin, task: string, sign
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
       enableChannelBinding: true,
+      ...(reader === undefined ? {} : { stream: () => reader.socket }),
     } as pg.ClientConfig);
     const connection = (client as unknown as { connection: PgConnection }).connection;
     const leave = () => connection.stream.destroy();
@@ -65,7 +68,7 @@ export async function openBackendSession(login: BackendLogin, task: string, sign
     client.on('error', () => {});
     try {
       await client.connect();
-      return session(client, connection, login, ssl, task);
+      return session(client, connection, login, ssl, task, reader);
     } catch (error) {
       leave();
       signal.throwIfAborted();
@@ -77,7 +80,44 @@ export async function openBackendSession(login: BackendLogin, task: string, sign
   throw new PgPierError('jobBackendUnreachable', { reason: 'no way to connect' });
 }
 
-function session(client: pg.Client, connection: PgConnection, login: BackendLogin, ssl: Tls, task: string): BackendSession {
+interface ReusedBuffer {
+  readonly socket: Socket;
+  /** Where bytes go instead of to pg. */
+  onBytes: ((chunk: Buffer) => void) | undefined;
+}
+
+/**
+ * A socket that reads into one buffer: fresh ones of a fast COPY are garbage faster than it is collected. TLS cannot (its socket is made
+ * from this one).
+ */
+function reusedBuffer(): ReusedBuffer {
+  const buffer = Buffer.allocUnsafe(128 * 1024);
+  const reader: ReusedBuffer = {
+    socket: new Socket({
+      onread: {
+        buffer,
+        callback(length: number) {
+          const chunk = buffer.subarray(0, length);
+          if (reader.onBytes !== undefined) reader.onBytes(chunk);
+          // pg keeps what it could not read yet.
+          else reader.socket.emit('data', Buffer.from(chunk));
+          return true;
+        },
+      },
+    }),
+    onBytes: undefined,
+  };
+  return reader;
+}
+
+function session(
+  client: pg.Client,
+  connection: PgConnection,
+  login: BackendLogin,
+  ssl: Tls,
+  task: string,
+  reader: ReusedBuffer | undefined,
+): BackendSession {
   let leaving = false;
   const lost = new Promise<never>((_, reject) => {
     const fail = () => reject(new PgPierError('jobBackendLost', { task }));
@@ -96,6 +136,15 @@ function session(client: pg.Client, connection: PgConnection, login: BackendLogi
     },
     takeSocket(onBytes) {
       const { stream } = connection;
+      if (reader !== undefined) {
+        reader.onBytes = onBytes;
+        return {
+          stream,
+          release() {
+            reader.onBytes = undefined;
+          },
+        };
+      }
       const listeners = stream.listeners('data') as ((chunk: Buffer) => void)[];
       stream.removeAllListeners('data');
       stream.on('data', onBytes);

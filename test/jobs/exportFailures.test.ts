@@ -250,9 +250,8 @@ class TestStorage implements Storage {
     this.visible.delete(path);
   }
 
-  // biome-ignore lint/correctness/useYield: an export reads nothing
   async *read(): AsyncIterable<Buffer> {}
-  // biome-ignore lint/correctness/useYield: and lists nothing
+
   async *list(): AsyncIterable<never> {}
   async removePartial(): Promise<number> {
     return 0;
