@@ -26,14 +26,31 @@ export function foldIdentifier(word: string): string {
   return word.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-/** Characters as PostgreSQL counts them in error positions: code points, 1-based. `offset` is in UTF-16 units, 0-based. */
-export function characterPosition(text: string, offset: number): number {
-  let position = 1;
-  for (let index = 0; index < offset; index++) {
-    const code = text.charCodeAt(index);
-    const isPair = code >= 0xd800 && code <= 0xdbff && index + 1 < text.length;
-    if (isPair) index++;
-    position++;
+/**
+ * Characters as PostgreSQL counts them in error positions: code points, 1-based. Remembers how far it has counted: a text of
+ * ten thousand statements or options is counted once, not once for each.
+ */
+export class CharacterCounter {
+  private readonly text: string;
+  private counted = 0;
+  private position = 1;
+
+  constructor(text: string) {
+    this.text = text;
   }
-  return position;
+
+  /** The position of the character at `offset`, in UTF-16 units, 0-based. */
+  at(offset: number): number {
+    if (offset < this.counted) {
+      this.counted = 0;
+      this.position = 1;
+    }
+    for (; this.counted < offset; this.counted++, this.position++) {
+      const code = this.text.charCodeAt(this.counted);
+      if (code >= 0xd800 && code <= 0xdbff && this.counted + 1 < this.text.length) this.counted++;
+    }
+    return this.position;
+  }
 }
+
+export const characterPosition = (text: string, offset: number): number => new CharacterCounter(text).at(offset);

@@ -1,6 +1,6 @@
 /** What a Query or Parse text is to us. Only texts that `mayBeOwn` let through need to come here. */
 import { PgPierError } from '../errors.ts';
-import { foldIdentifier } from './characters.ts';
+import { CharacterCounter, foldIdentifier } from './characters.ts';
 import { Lexer, type LexerOptions, tokenize } from './lexer.ts';
 import { TokenReader } from './parse/reader.ts';
 import { findHead, isFirstWord, type StatementHead } from './parse/statements.ts';
@@ -15,12 +15,17 @@ interface OwnRange {
   readonly head: StatementHead;
 }
 
-function ownRange(text: string, { start, end, semicolon }: StatementRange, options: LexerOptions): OwnRange | undefined {
+function ownRange(
+  text: string,
+  { start, end, semicolon }: StatementRange,
+  options: LexerOptions,
+  characters: CharacterCounter,
+): OwnRange | undefined {
   const first = new Lexer(text, options, start, end);
   first.next();
   if (first.kind !== 'word' || first.end - first.start > longestFirstWord) return undefined;
   if (!isFirstWord(foldIdentifier(text.slice(first.start, first.end)))) return undefined;
-  const reader = new TokenReader(text, tokenize(text, options, start, end), semicolon);
+  const reader = new TokenReader(text, tokenize(text, options, start, end), semicolon, characters);
   const head = findHead(reader);
   return head && { reader, head };
 }
@@ -40,7 +45,8 @@ function parse({ reader, head }: OwnRange): OwnStatement {
  */
 export function classify(text: string, options: LexerOptions): Classification {
   const ranges = split(text, options);
-  const own = ranges.map((range) => ownRange(text, range, options)).filter((range) => range !== undefined);
+  const characters = new CharacterCounter(text);
+  const own = ranges.map((range) => ownRange(text, range, options, characters)).filter((range) => range !== undefined);
   if (own.length === 0) return foreign;
   try {
     const statements = own.map(parse);

@@ -1,6 +1,6 @@
 /** Walks over one statement's tokens. Every parser of ours is made of these steps; a step that cannot be taken throws our 42601. */
 import { PgPierError } from '../../errors.ts';
-import { characterPosition } from '../characters.ts';
+import { CharacterCounter } from '../characters.ts';
 import type { Token } from '../lexer.ts';
 import { isIdentifier, isString, isUnicodeEscapeCharacter, tokenValue } from '../literal.ts';
 import type { EmbeddedQuery, StringOrParameter } from '../statement.ts';
@@ -19,13 +19,15 @@ export class TokenReader {
   readonly text: string;
   readonly tokens: readonly Token[];
   private readonly semicolon: number | undefined;
+  private readonly characters: CharacterCounter;
   private index = 0;
 
   /** `tokens` are one statement's tokens, offsets counted in `text`, without the `;`, which stands at `semicolon`. */
-  constructor(text: string, tokens: readonly Token[], semicolon?: number) {
+  constructor(text: string, tokens: readonly Token[], semicolon?: number, characters = new CharacterCounter(text)) {
     this.text = text;
     this.tokens = tokens;
     this.semicolon = semicolon;
+    this.characters = characters;
   }
 
   get atEnd(): boolean {
@@ -92,7 +94,7 @@ export class TokenReader {
 
   /** 1-based position in characters of the next token. */
   get position(): number {
-    return characterPosition(this.text, this.token()?.start ?? this.text.length);
+    return this.characters.at(this.token()?.start ?? this.text.length);
   }
 
   /** A bare or quoted identifier; what PostgreSQL reserves must be quoted. */
@@ -140,7 +142,7 @@ export class TokenReader {
     this.index = this.tokens.length;
     return {
       text: this.text.slice(first.start, this.tokens.at(-1)!.end),
-      offset: characterPosition(this.text, first.start) - 1,
+      offset: this.characters.at(first.start) - 1,
     };
   }
 
@@ -162,11 +164,11 @@ export class TokenReader {
   private failAt(index: number): never {
     const token = this.tokens[index];
     if (!token) {
-      const position = characterPosition(this.text, this.semicolon ?? this.text.length);
+      const position = this.characters.at(this.semicolon ?? this.text.length);
       if (this.semicolon === undefined) throw new PgPierError('syntaxErrorAtEnd', {}, { position });
       throw new PgPierError('syntaxError', { near: ';' }, { position });
     }
-    const position = characterPosition(this.text, token.start);
+    const position = this.characters.at(token.start);
     if (token.kind === 'unterminated') throw new PgPierError('unterminatedLiteral', { what: unterminated(this.text, token) }, { position });
     throw new PgPierError('syntaxError', { near: this.near(index, token) }, { position });
   }

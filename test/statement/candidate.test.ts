@@ -105,12 +105,28 @@ test('ordinary statements do not cost a run of the lexer', () => {
 });
 
 test('a text made to be slow is not', () => {
-  for (const part of [';/*', ';', ';--', '; ', ';create ', ";'", ';/**/']) {
+  for (const part of [
+    ';/*',
+    ';',
+    ';--',
+    '; ',
+    ';create ',
+    ";'",
+    ';/**/',
+    'export into csv x from table t;',
+    ';show jobs',
+    ';grant a',
+    "''",
+    '$$',
+    '((',
+    'case ',
+  ]) {
     const bytes = Buffer.from(part.repeat(Math.ceil(1_000_000 / part.length)));
     const began = performance.now();
     mayBeOwn(bytes, 0, bytes.length);
     classify(bytes.toString('latin1'), options);
+    classify(`export into csv x with ${'a,'.repeat(200_000)}b from select ${part}`, options);
     const took = performance.now() - began;
-    assert.ok(took < 2000, `${part}: ${took} ms`);
+    assert.ok(took < 10_000, `${part}: ${took} ms`);
   }
 });

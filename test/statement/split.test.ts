@@ -1,6 +1,7 @@
 /** The splitter against PostgreSQL: a text of harmless statements gets as many CommandComplete as it holds statements. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { loadModule, parseSync } from 'libpg-query';
 import { split } from '../../statement/split.ts';
 import { pick, seededRandom, testOnEachPostgres } from './eachPostgres.ts';
 import type { RawConnection } from './rawConnection.ts';
@@ -230,4 +231,88 @@ testOnEachPostgres('2000 texts of quotes, comments and bodies are cut as Postgre
   }
   t.diagnostic(`${judged} of 2000 judged`);
   assert.ok(judged > 1000, `${judged} of 2000 texts were read by PostgreSQL: too few to tell anything`);
+});
+
+test('40,000 rows of tokens are cut as PostgreSQL’s own parser cuts them', async (t) => {
+  await loadModule();
+  const tokens = [
+    ...[
+      'select ',
+      '1',
+      '1.',
+      '.5',
+      '1e5',
+      '0x1F',
+      '1_0',
+      'a',
+      'e',
+      'E',
+      'u',
+      'U&',
+      'x',
+      'b',
+      'n',
+      'é',
+      '$',
+      '$$',
+      '$a$',
+      '$1',
+      '$é$',
+      "'",
+      "''",
+    ],
+    ...[
+      '"',
+      '""',
+      '\\',
+      '/*',
+      '*/',
+      '--',
+      '\n',
+      '\r',
+      '\t',
+      ' ',
+      '; ',
+      ';',
+      '(',
+      ')',
+      '+',
+      '-',
+      '*',
+      '/',
+      '@',
+      '=',
+      '::int',
+      ' as ',
+      '[',
+      ']',
+      ',',
+    ],
+    ...[
+      'case when 1 then 2 end ',
+      'create function f() returns int ',
+      'create or replace procedure p()',
+      'begin ',
+      'atomic ',
+      'end',
+      ' end;',
+    ],
+    ...['begin atomic ', 'create rule r as on insert to t do also (', '.', "uescape '!'", 'return 1'],
+  ];
+  const random = seededRandom(3);
+  let judged = 0;
+  for (let count = 0; count < 40_000; count++) {
+    const text =
+      (random() < 0.5 ? 'select ' : '') + Array.from({ length: 1 + Math.floor(random() * 14) }, () => pick(random, tokens)).join('');
+    let expected: number;
+    try {
+      expected = parseSync(text).stmts?.length ?? 0;
+    } catch {
+      continue;
+    }
+    judged++;
+    assert.equal(split(text, conforming).length, expected, JSON.stringify(text));
+  }
+  t.diagnostic(`${judged} of 40,000 judged`);
+  assert.ok(judged > 1000, `${judged} of 40,000 texts were read: too few to tell anything`);
 });
