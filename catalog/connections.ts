@@ -17,7 +17,7 @@ export interface ExternalConnection {
   readonly provider: string;
   /** The oid of the role that made it. */
   readonly owner: number;
-  /** The whole URI, credentials included. */
+  /** The whole URI, credentials included; decrypted when asked for, so that a damaged one can still be dropped. Throws `secretUnreadable`. */
   readonly uri: Secret;
 }
 
@@ -104,7 +104,17 @@ export class ExternalConnections {
 
   #read(row: Row): ExternalConnection {
     const { connection_id: id, name, type, provider, owner } = row;
-    return { id, name, type, provider, owner, uri: this.#store.keyring.decrypt(place(id), row.uri) };
+    const { keyring } = this.#store;
+    return {
+      id,
+      name,
+      type,
+      provider,
+      owner,
+      get uri() {
+        return keyring.decrypt(place(id), row.uri);
+      },
+    };
   }
 }
 

@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { PgPierError } from '../errors.ts';
 import type { Catalog, CatalogOptions, CatalogTransaction, CatalogView } from './catalog.ts';
+import { bindToCluster } from './cluster.ts';
 import { type Keyring, openKeyring } from './keyring.ts';
 import { catalogDatabase, createDatabase, migrate } from './migrate.ts';
 import { isUnreachable, loginOf, openPool, serviceOf, unavailable } from './service.ts';
@@ -46,7 +47,7 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
       // Others may be preparing the same catalog: wait for them longer than any statement waits for a lock.
       await client.query(`begin; set local lock_timeout = '9s'`);
       await migrate(client, ours, log);
-      await bindToCluster(client);
+      await bindToCluster(client, service);
       const keyring = await openKeyring(client, options.secretKey);
       await client.query('commit');
       return keyring;
@@ -57,23 +58,6 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
       if (failure !== undefined) await client.query('rollback').catch(() => {});
       client.release(failure !== undefined);
     }
-  }
-
-  /** Rights belong to role oids: on another cluster the same numbers are other roles. */
-  async function bindToCluster(client: pg.ClientBase): Promise<void> {
-    const asked = await servicePool
-      .query('select system_identifier::pg_catalog.text as id from pg_catalog.pg_control_system()')
-      .catch((error) => {
-        // Not for every role on every service; then the administrator's word has to do.
-        if (error instanceof pg.DatabaseError && error.code === '42501') return undefined;
-        throw error;
-      });
-    if (asked === undefined) return;
-    const id: string = asked.rows[0].id;
-    const { rows } = await client.query('select system_identifier::pg_catalog.text as id from pgpier.cluster for update');
-    const stored: string | null = rows[0].id;
-    if (stored === null) await client.query('update pgpier.cluster set system_identifier = $1', [id]);
-    else if (stored !== id) throw new PgPierError('catalogOfAnotherCluster', { found: stored, expected: id });
   }
 
   async function guarded<T>(work: () => Promise<T>): Promise<T> {

@@ -36,6 +36,18 @@ export class Privileges {
     return (await this.isOwner(connection)) || (await this.#words(connection.id, false)).size > 0;
   }
 
+  /** Those that the asker may see: with USAGE, or its own. Two questions, however many there are. */
+  async visible(connections: readonly ExternalConnection[]): Promise<readonly ExternalConnection[]> {
+    if (await this.isAdmin()) return connections;
+    const rows = await this.#store.read<{ connection_id: string; grantee: number }>(
+      `select p.connection_id, p.grantee from pgpier.privilege p
+       where p.connection_id is not null and p.privilege in ('ALL', 'USAGE') and not p.grant_option and ${exists('p')}`,
+    );
+    const held = await this.#roles.heldByAsker([...rows.map((row) => row.grantee), ...connections.map(({ owner }) => owner)]);
+    const usable = new Set(rows.filter((row) => held.has(row.grantee)).map((row) => row.connection_id));
+    return connections.filter(({ id, owner }) => usable.has(id) || held.has(owner));
+  }
+
   /** The role that made it, a member of that role, or an admin. */
   async isOwner(connection: ExternalConnection): Promise<boolean> {
     return (await this.isAdmin()) || (await this.#roles.heldByAsker([connection.owner])).size > 0;

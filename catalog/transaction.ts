@@ -85,7 +85,10 @@ export async function runTransaction<T>(parts: TransactionParts, work: (tx: Cata
   let failed = true;
   try {
     const result = await work(tx);
-    if (client !== undefined) await query('commit', []);
+    // COMMIT of a transaction in which something failed answers ROLLBACK, and no error.
+    if (client !== undefined && (await query('commit', [])).command !== 'COMMIT') {
+      throw new PgPierError('internal', { detail: 'a failed catalog transaction was to be committed' });
+    }
     failed = false;
     return result;
   } finally {

@@ -22,12 +22,8 @@ export const showExternalConnections: Command<'showExternalConnections'> = {
   privilege: 'none: shows those with USAGE, and one’s own',
   nature: 'read',
   async run({ catalog }) {
-    const rows: (readonly Value[])[] = [];
-    for (const connection of await catalog.connections.list()) {
-      const { privileges } = catalog;
-      if ((await privileges.hasOn(connection, 'USAGE')) || (await privileges.isOwner(connection))) rows.push(rowOf(connection));
-    }
-    return { rows, tag: 'SHOW' };
+    const connections = await catalog.privileges.visible(await catalog.connections.list());
+    return { rows: connections.map(rowOf), tag: 'SHOW' };
   },
 };
 

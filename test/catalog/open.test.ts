@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { type Catalog, type CatalogOptions, openCatalog } from '../../catalog/catalog.ts';
+import { sweep } from '../../catalog/sweep.ts';
 import { missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts';
 import { collectingLog, Lab, masterKey, refusalOf } from './lab.ts';
 
@@ -155,6 +156,45 @@ for (const version of [15, 18] as const) {
       assert.match(await refusalOf(open()), /^55000 the catalog belongs to another cluster: its system identifier is 42, /);
       await sql('update pgpier.cluster set system_identifier = null');
       await open();
+    });
+
+    test('rights are not swept away when the service login leads to another cluster', async () => {
+      await fresh();
+      const lab = new Lab(server, await open());
+      const session = await lab.session();
+      await session.foreign('drop role if exists gone; create role gone');
+      await session.run('GRANT SYSTEM VIEWJOB TO gone');
+      await session.foreign('drop role gone');
+      await session.client.end();
+      const pool = new pg.Pool({ connectionString: server.connectionString('pgpier') });
+      const count = async () => (await pool.query('select from pgpier.privilege')).rowCount;
+      await pool.query('update pgpier.cluster set system_identifier = 42');
+      const log = collectingLog();
+      await sweep(pool, lab.catalog.service, log);
+      assert.equal(await count(), 1);
+      assert.match(log.lines.join(), /leads to another cluster/);
+      await pool.query('update pgpier.cluster set system_identifier = null');
+      await sweep(pool, lab.catalog.service, log);
+      assert.equal(await count(), 0);
+      await pool.end();
+    });
+
+    test('a stored value that was tampered with is an error to read, and can be dropped', async () => {
+      await fresh();
+      const lab = new Lab(server, await open());
+      const session = await lab.session();
+      await session.run("CREATE EXTERNAL CONNECTION a AS 'nodelocal://self/a'; CREATE EXTERNAL CONNECTION b AS 'nodelocal://self/b'");
+      await sql(
+        "update pgpier.external_connection set uri = (select uri from pgpier.external_connection where name = 'b') where name = 'a'",
+      );
+      assert.match(
+        await session.refusal('SHOW EXTERNAL CONNECTION a'),
+        /^XX001 the encrypted value external_connection\/[0-9a-f-]+\/uri in the catalog/,
+      );
+      assert.deepEqual(await session.show('SHOW EXTERNAL CONNECTION b'), [['b', 'nodelocal://self/b', 'STORAGE']]);
+      await session.run('DROP EXTERNAL CONNECTION a');
+      assert.deepEqual(await session.names(), ['b']);
+      await session.client.end();
     });
 
     test('a catalog elsewhere keeps rights of this cluster, and its database stays open to those who use it', async () => {
