@@ -246,7 +246,7 @@ export const errors = {
   catalogOwner: {
     sqlstate: '42501',
     text: 'the {what} pgpier of the catalog belongs to role "{owner}", which is neither the service login nor a superuser',
-    hint: 'Its owner could read and change every right. Give it to the service login: ALTER {what} pgpier OWNER TO …',
+    hint: 'Its owner could read and change every right. Give it to the service login: ALTER DATABASE (or SCHEMA) pgpier OWNER TO …',
   },
   catalogOfAnotherCluster: {
     sqlstate: '55000',
