@@ -57,11 +57,9 @@ export async function receiveStartup(leg: ClientLeg, tls: { context: SecureConte
       case 'ssl': {
         if (sslAnswered) throw unsupported(packet);
         sslAnswered = true;
+        if (!tls) leg.link.write(Buffer.from('N'));
         refuseSmuggled(leg, 'SSL');
-        if (!tls) {
-          leg.link.write(Buffer.from('N'));
-          break;
-        }
+        if (!tls) break;
         const failure = await upgrade(leg, tls.context, false);
         if (failure) return failure;
         // As in PostgreSQL: no GSS inside TLS.
@@ -71,8 +69,8 @@ export async function receiveStartup(leg: ClientLeg, tls: { context: SecureConte
       case 'gssenc':
         if (gssAnswered) throw unsupported(packet);
         gssAnswered = true;
-        refuseSmuggled(leg, 'GSSAPI encryption');
         leg.link.write(Buffer.from('N'));
+        refuseSmuggled(leg, 'GSSAPI encryption');
         break;
       case 'startup': {
         if (packet.readUInt16BE(4) !== 3) throw unsupported(packet);
@@ -91,7 +89,10 @@ function unsupported(packet: Buffer): PgPierError {
   return new PgPierError('unsupportedProtocol', { version }, { severity: 'FATAL' });
 }
 
-/** What stands behind the request was sent before any encryption and would be taken for encrypted (CVE-2021-23214). */
+/**
+ * What stands behind the request was sent before any encryption and would be taken for encrypted (CVE-2021-23214). Refused behind an `N` too, as
+ * PostgreSQL does.
+ */
 function refuseSmuggled(leg: ClientLeg, request: string): void {
   if (leg.reader.available === 0) return;
   throw new PgPierError('unencryptedData', { request }, { severity: 'FATAL', detail: unencryptedDataDetail });

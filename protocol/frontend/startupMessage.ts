@@ -6,9 +6,9 @@ import { cancelRequestCode } from './cancelRequest.ts';
 import { gssencRequestCode } from './gssencRequest.ts';
 import { sslRequestCode } from './sslRequest.ts';
 
-/** Limits of the whole packet, its length field included (PostgreSQL: MAX_STARTUP_PACKET_LENGTH). */
+/** Limits of the whole packet, its length field included, which PostgreSQL's MAX_STARTUP_PACKET_LENGTH of 10 000 leaves out. */
 export const minStartupLength = 8;
-export const maxStartupLength = 10_000;
+export const maxStartupLength = 10_004;
 
 export type StartupPacketKind = 'startup' | 'cancel' | 'ssl' | 'gssenc';
 
