@@ -19,21 +19,22 @@ export interface Script {
   readonly steps: readonly Step[];
   /** It states replies of its own, for statements that bare PostgreSQL does not know. */
   readonly ownOnly: boolean;
-  /** Lowest server version it makes sense for. */
+  /** Lowest server version it makes sense for, and the first one it no longer does. */
   readonly since: number;
+  readonly before: number;
   /** The server closes in the middle of a message: sent in pieces, the rest would meet a closed socket and lose the reply. */
   readonly uncut: boolean;
 }
 
 /** Scripts of one file, each under a `## title` line. @throws Error with the line number on a line it cannot read. */
 export function parseScripts(text: string): Script[] {
-  const scripts: (Script & { steps: Step[]; ownOnly: boolean; since: number; uncut: boolean })[] = [];
+  const scripts: (Script & { steps: Step[]; ownOnly: boolean; since: number; before: number; uncut: boolean })[] = [];
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim();
     if (line === '' || /^#( |$)/.test(line)) continue;
     try {
       if (line.startsWith('## ')) {
-        scripts.push({ title: line.slice(3), steps: [], ownOnly: false, since: 0, uncut: false });
+        scripts.push({ title: line.slice(3), steps: [], ownOnly: false, since: 0, before: Infinity, uncut: false });
         continue;
       }
       const script = scripts.at(-1);
@@ -50,6 +51,7 @@ export function parseScripts(text: string): Script[] {
       else if (rest === 'close') script.steps.push({ kind: 'close', session });
       else if (rest.startsWith('open')) script.steps.push({ kind: 'open', session, parameters: JSON.parse(rest.slice(4) || '{}') });
       else if (rest.startsWith('since ')) script.since = Number(rest.slice(6));
+      else if (rest.startsWith('before ')) script.before = Number(rest.slice(7));
       else if (rest === 'uncut') script.uncut = true;
       else throw new Error(`cannot read ${JSON.stringify(line)}`);
     } catch (error) {

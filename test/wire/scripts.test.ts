@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import pg from 'pg';
 import { type Pgpier, startPgpier } from '../servers/pgpier.ts';
 import { missingPostgres } from '../servers/postgres.ts';
 import { agrees, asIs, type Delivery, parseScripts, type Reply, runScript, type Script } from './script.ts';
@@ -36,7 +37,7 @@ for (const version of [15, 18] as const) {
 
     for (const file of files) {
       for (const script of parseScripts(readFileSync(new URL(file, folder), 'utf8'))) {
-        if (script.since > version) continue;
+        if (version < script.since || version >= script.before) continue;
         test(`${file}: ${script.title}`, async () => {
           const truth = script.ownOnly ? undefined : await run(script, lab.bare, asIs);
           for (const delivery of script.uncut ? [asIs] : deliveries) {
@@ -50,9 +51,19 @@ for (const version of [15, 18] as const) {
 
     const run = async (script: Script, endpoint: Endpoint, delivery: Delivery): Promise<Reply[]> => {
       await lab.reset();
+      if (script.ownOnly) await emptyCatalog(pgpier);
       return runScript(script, endpoint, lab.login, delivery);
     };
   });
+}
+
+async function emptyCatalog(pgpier: Pgpier): Promise<void> {
+  const client = new pg.Client(pgpier.connectionString());
+  await client.connect();
+  const { rows } = await client.query('show external connections');
+  for (const { connection_name } of rows) await client.query(`drop external connection ${pg.escapeIdentifier(connection_name)}`);
+  await client.query('revoke system externalconnection from app');
+  await client.end();
 }
 
 function expectOwn(replies: Reply[], delivery: Delivery): void {
