@@ -56,9 +56,9 @@ export class Ledger<N> {
     return this.#executesSinceSync;
   }
 
-  /** Whether the backend takes copy data: nothing of ours may be sent then (COPY-4). */
+  /** Whether the backend takes copy data and the client has not ended them: nothing of ours may be sent then (COPY-4). */
   get copyingIn(): boolean {
-    return this.#copyIn !== 'none';
+    return this.#copyIn === 'data';
   }
 
   /** Whether the last entry will be answered only after a Flush or Sync. */

@@ -63,11 +63,12 @@ async function run(
     },
   });
   if (host.closed) return;
-  if (outcome.kind === 'failed') return fail(host, outcome.error, status);
   const unsendable = encodingRefusal(outcome.results, host.parameters.get('client_encoding'));
   if (unsendable !== undefined) return fail(host, unsendable, status);
-  const replies = outcome.results.flatMap((result, index) => resultMessages(statements[index]!, result));
-  host.relay.toClient(Buffer.concat([...replies, readyForQuery(status)]));
+  const finished = outcome.kind === 'failed' ? outcome.results.slice(0, statements.length - 1) : outcome.results;
+  const replies = finished.flatMap((result, index) => resultMessages(statements[index]!, result));
+  host.relay.toClient(Buffer.concat(outcome.kind === 'failed' ? replies : [...replies, readyForQuery(status)]));
+  if (outcome.kind === 'failed') return fail(host, outcome.error, status);
   host.finish();
 }
 

@@ -27,15 +27,17 @@ export interface Run {
 
 export type Outcome =
   | { readonly kind: 'done'; readonly results: readonly CommandResult[] }
-  | { readonly kind: 'failed'; readonly error: ErrorData };
+  /** `results`: of the statements before the one that failed. PostgreSQL sends them too, although nothing of them remains. */
+  | { readonly kind: 'failed'; readonly error: ErrorData; readonly results: readonly CommandResult[] };
 
 /** One catalog transaction for all of a string's statements: all count, or none. */
 export async function runStatements(services: Services, run: Run): Promise<Outcome> {
   const { abort, state } = run;
   const timer = limit(abort, state.statementTimeout);
   const view = { session: run.session, role: state.asker.role, sessionUser: state.asker.sessionUser, stamp: run.stamp };
+  const results: CommandResult[] = [];
   try {
-    const results = await services.catalog.transaction(view, async (catalog) => {
+    await services.catalog.transaction(view, async (catalog) => {
       const context: CommandContext = {
         asker: state.asker,
         catalog,
@@ -46,18 +48,17 @@ export async function runStatements(services: Services, run: Run): Promise<Outco
         notice: run.notice,
         signal: abort.signal,
       };
-      const done: CommandResult[] = [];
       for (const statement of run.statements) {
-        done.push(await commandFor(statement).run(context, statement));
+        results.push(await commandFor(statement).run(context, statement));
         abort.signal.throwIfAborted();
       }
-      return done;
     });
     return { kind: 'done', results };
   } catch (error) {
     const cause: unknown = abort.signal.aborted ? abort.signal.reason : error;
-    if (!(cause instanceof PgPierError)) services.log.error({ statements: run.statements.map(({ kind }) => kind), ...whereThrown(cause) }, 'defect');
-    return { kind: 'failed', error: toErrorData(cause) };
+    if (!(cause instanceof PgPierError))
+      services.log.error({ statements: run.statements.map(({ kind }) => kind), ...whereThrown(cause) }, 'defect');
+    return { kind: 'failed', error: toErrorData(cause), results };
   } finally {
     clearTimeout(timer);
   }
