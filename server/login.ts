@@ -2,6 +2,7 @@
 import type { Link } from './link.ts';
 
 export interface LoggedIn {
+  /** Both links come paused: set the handlers, then `resume()`. */
   readonly client: Link;
   readonly backend: Link;
   /** Bytes read from the client and not yet forwarded: messages it sent without waiting for the greeting. */
