@@ -32,7 +32,7 @@ async function serve(
 }
 
 const signal = (): AbortSignal => AbortSignal.timeout(5_000);
-const block = Buffer.alloc(100_003, (index: number) => index % 251);
+const block = Buffer.from(Array.from({ length: 100_003 }, (_, index) => index % 251));
 
 /** Writes blocks as fast as the socket takes them, then FIN. */
 function flood(socket: net.Socket, blocks: number): void {
