@@ -48,7 +48,7 @@ export interface CatalogOptions {
   /** The service login on the backing cluster, in any database it may enter. */
   readonly service: pg.PoolConfig;
   /** A database elsewhere that must exist; by default the database `pgpier` on the service login's cluster, made when missing. */
-  readonly catalog?: pg.PoolConfig;
+  readonly catalogUrl?: string;
   readonly secretKey: SecretKeySource;
   /** Members of this role pass every check, as superusers do. A role that does not exist has no members. */
   readonly adminRole?: string;

@@ -201,7 +201,7 @@ for (const version of [15, 18] as const) {
       await fresh();
       const elsewhere = await startPostgres({ version: version === 15 ? 18 : 15 });
       try {
-        const lab = new Lab(server, await open({ catalog: { connectionString: elsewhere.connectionString() } }));
+        const lab = new Lab(server, await open({ catalogUrl: elsewhere.connectionString() }));
         const session = await lab.session();
         await session.foreign('begin');
         await session.runInTransaction("CREATE EXTERNAL CONNECTION far AS 'nodelocal://self/c'");
