@@ -48,6 +48,15 @@ export type Reading =
   | { readonly kind: 'config'; readonly config: Config }
   | { readonly kind: 'mistakes'; readonly mistakes: readonly string[] };
 
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function isSecretKey(text: string): boolean {
   try {
     readMasterKey(text, '');
@@ -109,6 +118,9 @@ export function readConfig(argv: readonly string[], environment: Environment): R
       for (const mistake of reading.mistakes) wrong(name, mistake);
       return undefined;
     }
+    const { sslrootcert } = reading.target;
+    if (sslrootcert !== undefined && sslrootcert !== 'system' && !isReadable(sslrootcert))
+      wrong(name, `names the sslrootcert "${sslrootcert}", which cannot be read`);
     if (reading.target.password !== undefined) {
       if (sources.found.get(name)?.from !== 'flag') return reading.target;
       return wrong(

@@ -10,6 +10,7 @@ import { start } from './start.ts';
 
 /** npm passes a terminal's Ctrl-C on although the terminal did so too: signals this close together are one. */
 const SAME_SIGNAL_MS = 1_000;
+const PARENT_LOOK_MS = 1_000;
 
 const reading = readConfig(process.argv.slice(2), process.env);
 switch (reading.kind) {
@@ -56,6 +57,12 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
     }
   };
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal).on('SIGHUP', onSignal);
+  // npm (or its shell) that is killed outright passes nothing on; without it nobody would end this.
+  const parent = process.ppid;
+  if (process.env.npm_lifecycle_event !== undefined)
+    setInterval(() => {
+      if (process.ppid !== parent && told === undefined) onSignal('SIGTERM');
+    }, PARENT_LOOK_MS).unref();
   for (const event of ['uncaughtException', 'unhandledRejection'] as const)
     process.on(event, (error: unknown) => {
       log.fatal({ err: error }, `${event}: this is a defect of PgPier, please report it`);

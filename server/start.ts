@@ -82,7 +82,7 @@ export async function start(
     }),
     backend: { ...loginPath(target), ...rootCertificate(target) },
     auth: { mode: config.auth, trustedBackend: config.trustBackend || passwordless, loopbackOnly: passwordless },
-    startSession: createStartSession({ catalog, workers, logins }),
+    startSession: createStartSession({ catalog, workers, logins, log }),
     log,
     drainTimeoutMs: config.drainTimeoutMs,
   });

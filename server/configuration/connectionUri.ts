@@ -2,8 +2,9 @@
  * A libpq connection URI (PostgreSQL documentation, "Connection URIs"): `postgres://user:password@host:port/database?sslmode=…`. Own reader,
  * because `new URL()` refuses what libpq takes (an empty host, a percent-encoded socket directory as host).
  */
-import type { SslMode } from '../listenerOptions.ts';
+
 import { Secret } from '../../catalog/secrets.ts';
+import type { SslMode } from '../listenerOptions.ts';
 
 const SSL_MODES: readonly SslMode[] = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
 

@@ -1,6 +1,6 @@
 /** The product as a user starts it: `node server/main.ts` in a process of its own, told by environment variables alone. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -44,6 +44,8 @@ const main = join(root, 'server', 'main.ts');
 export async function startPgpier(options: PgpierOptions = {}): Promise<Pgpier> {
   if (!existsSync(main)) throw new Error('server/main.ts is missing');
   const home = mkdtempSync(join(tmpdir(), 'pgpier-run-'));
+  // As root the embedded server runs under another account, which has to pass through here; else PgPier would move the data elsewhere.
+  chmodSync(home, 0o711);
   const externalDirectory = join(home, 'extern');
   mkdirSync(externalDirectory);
   const { backend } = options;

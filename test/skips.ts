@@ -1,0 +1,28 @@
+/** A reporter for `node --test`: each skipped test as a line of JSON. And the reasons for which a skip is no failure under CI=true. */
+import { relative } from 'node:path';
+import type { TestEvent } from 'node:test/reporters';
+
+export interface Skip {
+  readonly file: string;
+  readonly test: string;
+  readonly reason: string;
+}
+
+/** What no machine that reaches only npm and Debian can have. A skip's reason begins with the name of what is missing. */
+const CANNOT_EXIST: readonly RegExp[] = [/^docker\b/i, /^testcontainers\b/i];
+
+export const isAllowedSkip = ({ reason }: Skip): boolean => CANNOT_EXIST.some((pattern) => pattern.test(reason));
+
+export default async function* skips(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  for await (const event of source) {
+    if (event.type !== 'test:pass' && event.type !== 'test:fail') continue;
+    const { skip, name, file } = event.data;
+    if (skip === undefined || skip === false) continue;
+    const line: Skip = {
+      file: file === undefined ? '' : relative(process.cwd(), file),
+      test: name,
+      reason: typeof skip === 'string' && skip !== '' ? skip : 'no reason given',
+    };
+    yield `${JSON.stringify(line)}\n`;
+  }
+}
