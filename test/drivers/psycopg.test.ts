@@ -20,7 +20,7 @@ describe('psycopg 3', { skip: missing }, () => {
   test('ordinary SQL, server-side parameters, pipelines, cursors and COPY say the same as without the proxy', async () => {
     const truth = await runClient(lab.bare, python!, [program, 'ordinary']);
     assert.equal(truth.code, 0, truth.output);
-    assert.equal((await runClient(lab.proxied, python!, [program, 'ordinary'])).output, truth.output);
+    assert.equal((await runClient(lab.proxied, python!, [program, 'ordinary'])).stdout, truth.stdout);
   });
 
   test('our statements in every mode of the driver', async () => {
