@@ -23,7 +23,9 @@ function isUnusable(error: unknown): boolean {
 export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
   const { log } = options;
   const ours = options.catalogUrl === undefined;
-  const database: pg.PoolConfig = ours ? { ...loginOf(options.service), database: catalogDatabase } : { connectionString: options.catalogUrl };
+  const database: pg.PoolConfig = ours
+    ? { ...loginOf(options.service), database: catalogDatabase }
+    : { connectionString: options.catalogUrl };
   const servicePool = openPool(options.service, 4, log);
   const service = serviceOf(servicePool, log);
   // Reads have connections of their own: a long string of CREATEs, each with its check of the outside, must not keep SHOW or EXPORT waiting.
