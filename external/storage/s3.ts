@@ -55,7 +55,9 @@ class S3Storage implements Storage {
   async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
     const key = this.#key(path);
     const request = this.#request('write', path, signal);
-    return new S3Writer({ client: await this.#open(request), bucket: this.#uri.bucket, key, headers: this.#writeHeaders(), request });
+    const client = await this.#open(request);
+    const checksums = !this.#uri.skipChecksum;
+    return new S3Writer({ client, bucket: this.#uri.bucket, key, checksums, headers: this.#writeHeaders(), request });
   }
 
   async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {

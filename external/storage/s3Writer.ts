@@ -2,6 +2,7 @@
  * One object on its way to S3. Up to one part it is a single PUT, more is a multipart upload; both become visible at the end only.
  * Memory: the parts in flight and the one being filled.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AbortMultipartUploadCommand,
   type CompletedPart,
@@ -33,6 +34,8 @@ export interface S3Object {
   readonly client: S3Client;
   readonly bucket: string;
   readonly key: string;
+  /** Whether parts carry checksums; the upload must then be begun with the algorithm's name. */
+  readonly checksums: boolean;
   /** Encryption and storage class. */
   readonly headers: Readonly<Record<string, string>>;
   readonly request: S3Request;
@@ -93,14 +96,30 @@ export class S3Writer implements StorageWriter {
     if (this.#state.kind === 'finished' || this.#state.kind === 'aborted') return;
     this.#state = { kind: 'aborted' };
     this.#filling = [];
+    // Parts on their way are waited for, since one that lands after the abort would stay and be paid for.
+    const wasCut = this.#signal.aborted;
+    const settled = await Promise.race([Promise.allSettled(this.#inFlight), sleep(abortMilliseconds, 'late', { ref: false })]);
     this.#stop.abort();
-    // A part that lands after the abort would stay and be paid for.
-    await Promise.allSettled(this.#inFlight);
     const id = await this.#upload?.catch(() => undefined);
     if (id === undefined) return;
-    const command = new AbortMultipartUploadCommand({ ...this.#target, UploadId: id });
-    // What fails here is left to removePartial; there is nobody to tell.
-    await this.#object.client.send(command, { abortSignal: AbortSignal.timeout(abortMilliseconds) }).catch(() => {});
+    await this.#remove(id, wasCut || settled === 'late');
+  }
+
+  /**
+   * A part that was cut off may still be on its way inside the server and outlive the abort: Amazon's own advice is to repeat it until no part
+   * is left. What stays even so is left to `removePartial`; there is nobody to tell.
+   */
+  async #remove(id: string, wasCut: boolean): Promise<void> {
+    const upload = { ...this.#target, UploadId: id };
+    const abortSignal = AbortSignal.timeout(abortMilliseconds);
+    const pass = () => this.#object.client.send(new AbortMultipartUploadCommand(upload), { abortSignal }).then(() => undefined, codeOf);
+    let left = wasCut ? 3 : 1;
+    for (let wait = 200; left > 0 && !abortSignal.aborted; wait *= 2) {
+      const refusal = await pass();
+      if (refusal === 'AccessDenied') return;
+      if (refusal === undefined || refusal === 'NoSuchUpload') left -= 1;
+      if (left > 0) await sleep(wait, undefined, { signal: abortSignal }).catch(() => {});
+    }
   }
 
   #keep(bytes: Buffer): void {
@@ -120,12 +139,7 @@ export class S3Writer implements StorageWriter {
     const number = this.#nextPart++;
     if (number > mostParts) throw this.#fail(new PgPierError('storageTooLarge', { location: this.#object.request.location }));
     // Without the signal: an answer that is not waited for would leave an upload whose id nobody knows.
-    this.#upload ??= this.#object.client
-      .send(new CreateMultipartUploadCommand({ ...this.#target, ...this.#object.headers }))
-      .then((made) => {
-        if (made.UploadId) return made.UploadId;
-        throw this.#notS3('no UploadId');
-      });
+    this.#upload ??= this.#begin();
     let id: string;
     try {
       id = await this.#upload;
@@ -139,6 +153,14 @@ export class S3Writer implements StorageWriter {
     this.#inFlight.add(sending);
     if (this.#inFlight.size >= partsInFlight) await Promise.race(this.#inFlight);
     this.#requireOpen();
+  }
+
+  async #begin(): Promise<string> {
+    const checksum = this.#object.checksums ? { ChecksumAlgorithm: 'CRC32' as const } : {};
+    const command = new CreateMultipartUploadCommand({ ...this.#target, ...this.#object.headers, ...checksum });
+    const { UploadId } = await this.#object.client.send(command);
+    if (!UploadId) throw this.#notS3('no UploadId');
+    return UploadId;
   }
 
   async #uploadPart(id: string, number: number, body: Buffer): Promise<void> {
@@ -184,4 +206,8 @@ export class S3Writer implements StorageWriter {
   #notS3(cause: string): PgPierError {
     return new PgPierError('storageProtocol', { endpoint: this.#object.request.endpoint, provider: 'S3', cause });
   }
+}
+
+function codeOf(error: unknown): string {
+  return String((error as { readonly name?: unknown }).name);
 }

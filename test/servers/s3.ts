@@ -31,7 +31,7 @@ export type S3Server = {
 export type MissingS3 = { readonly missing: string };
 
 const bucket = 'pgpier-test';
-const keys = { accessKey: 'AKPGPIERTEST', secretKey: 'a+secret/with signs=%' };
+const keys = { accessKey: 'AKPGPIERTEST', secretKey: 'a+secret/with+signs=%' };
 
 /** Any server, or one of a kind. Answers why there is none; throws when one is there and does not come up. */
 export async function startS3(kind?: S3Kind): Promise<S3Server | MissingS3> {

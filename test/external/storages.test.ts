@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { PgPierError } from '../../errors.ts';
+import { parseS3Uri } from '../../external/storage/s3Uri.ts';
+import type { StorageSettings } from '../../external/storage/storage.ts';
+import { findStorage, requireStorage, storages } from '../../external/storage/storages.ts';
+import { parseUri } from '../../external/uri.ts';
+
+const settings: StorageSettings = { externalDir: '/nowhere', nodeId: 1, allowedNetworks: [] };
+const keys = 'AWS_ACCESS_KEY_ID=AK&AWS_SECRET_ACCESS_KEY=SK';
+
+function validate(text: string, given?: StorageSettings): void {
+  const uri = parseUri(text);
+  requireStorage(uri.scheme).validate(uri, given);
+}
+
+function refuses(text: string, message: string | RegExp, sqlstate = '22023', given?: StorageSettings): void {
+  assert.throws(
+    () => validate(text, given),
+    (error: unknown) => {
+      assert.ok(error instanceof PgPierError, String(error));
+      if (typeof message === 'string') assert.equal(error.message, message);
+      else assert.match(error.message, message);
+      assert.equal(error.data.sqlstate, sqlstate);
+      return true;
+    },
+  );
+}
+
+describe('an s3 URI', () => {
+  it('is refused in the words of CockroachDB', () => {
+    refuses(`s3:///p?${keys}`, 'empty host component; s3 URI must specify a target bucket');
+    refuses('s3://b', "AUTH is set to 'specified', but AWS_ACCESS_KEY_ID is not set");
+    refuses('s3://b?AUTH=specified&AWS_ACCESS_KEY_ID=x', "AUTH is set to 'specified', but AWS_SECRET_ACCESS_KEY is not set");
+    refuses(`s3://b?${keys}&AUTH=IMPLICIT`, 'unsupported value "IMPLICIT" for AUTH');
+    refuses(
+      `s3://b?${keys}&AWS_SERVER_ENC_MODE=aws:kms`,
+      'AWS_SERVER_KMS_ID param must be set when using aws:kms server side encryption mode.',
+    );
+    refuses(
+      `s3://b?${keys}&AWS_SERVER_ENC_MODE=none`,
+      'unsupported server encryption mode none. Supported values are `aws:kms` and `AES256`.',
+    );
+    refuses(`s3://b?${keys}&partition_format=daily`, 'unknown S3 query parameters: partition_format');
+    refuses(`s3://b?${keys}&aws_region=x&file_size=1`, 'unknown S3 query parameters: aws_region, file_size');
+    refuses(`s3://b?${keys}&AWS_ENDPOINT=h`, 'custom endpoints disallowed for s3 due to --external-io-disable-http flag', '42501', {
+      ...settings,
+      disableHttp: true,
+    });
+    refuses(
+      's3://b?AUTH=implicit',
+      'implicit credentials disallowed for s3 due to --external-io-disable-implicit-credentials flag',
+      '42501',
+      {
+        ...settings,
+        disableImplicitCredentials: true,
+      },
+    );
+    refuses('ftp://b', /^unsupported storage scheme: "ftp"/);
+  });
+
+  it('is refused where a value makes no sense', () => {
+    refuses(`s3://b?${keys}&ASSUME_ROLE=arn`, 'ASSUME_ROLE is not supported yet', '0A000');
+    refuses(`s3://b?${keys}&AWS_SKIP_CHECKSUM=maybe`, 'param AWS_SKIP_CHECKSUM must be a bool');
+    refuses(`s3://b?${keys}&AWS_REGION=a.evil.example/`, /^AWS_REGION must be/);
+    for (const endpoint of ['http://u:p@h', 'http://h/path', 'http://h?x', 'http://', 'ftp://h']) {
+      refuses(`s3://b?${keys}&AWS_ENDPOINT=${encodeURIComponent(endpoint)}`, /^AWS_ENDPOINT must be/);
+    }
+    refuses(`s3://u@b?${keys}`, /no user before the bucket/);
+  });
+
+  it('never repeats the tail of a secret that was cut by an unescaped &', () => {
+    refuses(`s3://b?AWS_ACCESS_KEY_ID=AK&AWS_SECRET_ACCESS_KEY=ab&c/HUSH=`, /^(?!.*HUSH)unknown S3 query parameters: /);
+  });
+
+  it('becomes what the client needs', () => {
+    assert.deepEqual(
+      parseS3Uri(
+        parseUri(`s3://my b/a/../c//d/?AWS_ACCESS_KEY_ID=AK&AWS_SECRET_ACCESS_KEY=a+b/c&AWS_SESSION_TOKEN=t+u&COCKROACH_LOCALITY=default`),
+      ),
+      {
+        bucket: 'my b',
+        prefix: 'c/d',
+        credentials: { kind: 'specified', accessKeyId: 'AK', secretAccessKey: 'a+b/c', sessionToken: 't+u' },
+        pathStyle: false,
+        skipChecksum: false,
+        skipTlsVerify: false,
+      },
+    );
+    const style = (more: string) => parseS3Uri(parseUri(`s3://b?${keys}${more}`));
+    assert.deepEqual(
+      [style('&AWS_ENDPOINT=minio:9000').endpoint, style('&AWS_ENDPOINT=minio:9000').pathStyle],
+      ['https://minio:9000', true],
+    );
+    assert.equal(style('&AWS_ENDPOINT=minio:9000&AWS_USE_PATH_STYLE=false').pathStyle, false);
+    assert.equal(style('&AWS_ENDPOINT=https://s3.eu-west-1.amazonaws.com').pathStyle, false);
+    assert.equal(style('&AWS_USE_PATH_STYLE=true').pathStyle, true);
+  });
+
+  it('needs the implicit-access privilege with ambient credentials or an endpoint of its own', () => {
+    const s3 = findStorage('s3')!;
+    const asks = (more: string) => s3.requiresImplicitAccess(parseUri(`s3://b?${more}`));
+    assert.deepEqual([asks(keys), asks('AUTH=implicit'), asks(`${keys}&AWS_ENDPOINT=h`)], [false, true, true]);
+    assert.equal(s3.usesAmbientCredentials(parseUri(`s3://b?${keys}&AWS_ENDPOINT=h`)), false);
+  });
+});
+
+describe('the table of storages', () => {
+  it('has one provider for each scheme', () => {
+    assert.equal(new Set(storages.map(({ scheme }) => scheme)).size, storages.length);
+  });
+
+  it('is loaded and asked without any cloud SDK', () => {
+    const script = `
+      import { register } from 'node:module';
+      const { storages, requireStorage } = await import(${JSON.stringify(new URL('../../external/storage/storages.ts', import.meta.url).href)});
+      const { parseUri } = await import(${JSON.stringify(new URL('../../external/uri.ts', import.meta.url).href)});
+      requireStorage('s3').validate(parseUri('s3://b?${keys}'));
+      process.report.excludeNetwork = true;
+      const loaded = [...(await import('node:module')).default._cache ? Object.keys((await import('node:module')).default._cache) : []];
+      const before = process.memoryUsage().rss;
+      console.log(JSON.stringify(loaded.filter((file) => file.includes('@aws-sdk') || file.includes('@smithy'))));`;
+    assert.equal(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }).trim(), '[]');
+  });
+});
