@@ -11,11 +11,11 @@ import { formatAddress } from './configuration/address.ts';
 import type { ConnectionTarget } from './configuration/connectionUri.ts';
 import { startEmbedded } from './embedded.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { type Listener, startListener } from './listener.ts';
 import type { Log } from './log.ts';
+import { type Listener, startListener } from './login/listener.ts';
 import { type Figure, startHttp } from './metrics.ts';
 import { findServiceLogin, loginUrl } from './serviceLogin.ts';
-import { createStartSession } from './session.ts';
+import { createStartSession } from './session/session.ts';
 
 /** What workers are given to end their tasks once no session is left. */
 const WORKERS_STOP_MS = 5_000;

@@ -4,7 +4,7 @@
  */
 
 import { Secret } from '../../catalog/secrets.ts';
-import type { SslMode } from '../listenerOptions.ts';
+import type { SslMode } from '../login/listenerOptions.ts';
 
 const SSL_MODES: readonly SslMode[] = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
 

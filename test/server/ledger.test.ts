@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { backendType as backend } from '../../protocol/frame.ts';
-import { Ledger, type Sent, sent } from '../../server/ledger.ts';
+import { Ledger, type Sent, sent } from '../../server/session/ledger.ts';
 
 /** A client message with what a backend that carries it out replies, as PostgreSQL's protocol chapter lists it. */
 interface Message {

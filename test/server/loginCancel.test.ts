@@ -10,9 +10,9 @@ import { parameterStatus } from '../../protocol/backend/parameterStatus.ts';
 import { readyForQuery } from '../../protocol/backend/readyForQuery.ts';
 import { cancelRequest } from '../../protocol/frontend/cancelRequest.ts';
 import { sslRequest } from '../../protocol/frontend/sslRequest.ts';
-import { CancelRegistry } from '../../server/cancel.ts';
-import type { SessionHandle } from '../../server/login.ts';
-import { passThrough } from '../../server/passThrough.ts';
+import { CancelRegistry } from '../../server/login/cancel.ts';
+import type { SessionHandle } from '../../server/login/loggedIn.ts';
+import { passThrough } from '../../server/session/passThrough.ts';
 import { missingPostgres, type PostgresVersion, startPostgres } from '../servers/postgres.ts';
 import { errorIn, fakeBackend, makeCertificate, messages, query, RawClient, startLab, startup } from './loginLab.ts';
 

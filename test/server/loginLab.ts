@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startupMessage } from '../../protocol/frontend/startupMessage.ts';
-import { startListener } from '../../server/listener.ts';
-import type { AuthPolicy, BackendTarget, Listener, ListenerOptions } from '../../server/listenerOptions.ts';
-import { passThrough } from '../../server/passThrough.ts';
+import { startListener } from '../../server/login/listener.ts';
+import type { AuthPolicy, BackendTarget, Listener, ListenerOptions } from '../../server/login/listenerOptions.ts';
+import { passThrough } from '../../server/session/passThrough.ts';
 
 export interface Certificate {
   readonly cert: string;

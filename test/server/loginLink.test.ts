@@ -5,9 +5,9 @@ import * as net from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as tls from 'node:tls';
-import { lingeringClose } from '../../server/lingeringClose.ts';
-import type { Link } from '../../server/link.ts';
-import { connectSocketLink, SocketLink, socketOptions } from '../../server/socketLink.ts';
+import { lingeringClose } from '../../server/link/lingeringClose.ts';
+import type { Link } from '../../server/link/link.ts';
+import { connectSocketLink, SocketLink, socketOptions } from '../../server/link/socketLink.ts';
 import { makeCertificate } from './loginLab.ts';
 
 async function serve(

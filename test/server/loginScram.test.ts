@@ -7,8 +7,8 @@ import { tlsServerEndPoint } from '../../protocol/channelBinding.ts';
 import { saslInitialResponse, saslResponse } from '../../protocol/frontend/saslInitialResponse.ts';
 import { saslPrep } from '../../protocol/saslPrep.ts';
 import { ScramClient, ScramError } from '../../protocol/scram.ts';
-import { connectBackend } from '../../server/backend.ts';
-import { LinkReader } from '../../server/linkReader.ts';
+import { connectBackend } from '../../server/login/backend.ts';
+import { LinkReader } from '../../server/login/linkReader.ts';
 import { missingPostgres, startPostgres } from '../servers/postgres.ts';
 import { makeCertificate, psql, startup } from './loginLab.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type NameNote, OwnNames, type Prepared } from '../../server/ownNames.ts';
+import { type NameNote, OwnNames, type Prepared } from '../../server/session/ownNames.ts';
 
 const prepared = {
   own: { statement: { kind: 'showExternalConnections' }, parameterCount: 0 },

@@ -6,9 +6,9 @@ import { dataRow } from '../../protocol/backend/dataRow.ts';
 import { noticeResponse } from '../../protocol/backend/errorResponse.ts';
 import { readyForQuery } from '../../protocol/backend/readyForQuery.ts';
 import { frontendType, MessageWriter } from '../../protocol/frame.ts';
-import { sent } from '../../server/ledger.ts';
-import type { Link } from '../../server/link.ts';
-import { type Interceptor, largestHeld, type Noted, Relay } from '../../server/relay.ts';
+import type { Link } from '../../server/link/link.ts';
+import { sent } from '../../server/session/ledger.ts';
+import { type Interceptor, largestHeld, type Noted, Relay } from '../../server/session/relay.ts';
 
 /** A link whose other end is the test: what was written is kept, `arrive` delivers. */
 class FakeLink implements Link {

@@ -1,18 +1,18 @@
 /** One accepted connection, from its first byte until it is a session, a delivered cancel, or gone. */
 import type * as net from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { type ErrorData, PgPierError, toErrorData } from '../errors.ts';
-import { errorResponse } from '../protocol/backend/errorResponse.ts';
-import { asksForReplication, type StartupMessage } from '../protocol/frontend/startupMessage.ts';
+import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
+import { errorResponse } from '../../protocol/backend/errorResponse.ts';
+import { asksForReplication, type StartupMessage } from '../../protocol/frontend/startupMessage.ts';
+import { lingeringClose } from '../link/lingeringClose.ts';
+import { SocketLink } from '../link/socketLink.ts';
 import { authenticate, BackendRefusal } from './authenticate.ts';
 import { type BackendConnection, connectBackend } from './backend.ts';
 import { type CancelRegistry, forwardCancel } from './cancel.ts';
 import { relayGreeting } from './greeting.ts';
-import { lingeringClose } from './lingeringClose.ts';
 import { BadLength, LinkReader, PeerGone } from './linkReader.ts';
 import type { ListenerOptions } from './listenerOptions.ts';
-import type { SessionHandle } from './login.ts';
-import { SocketLink } from './socketLink.ts';
+import type { SessionHandle } from './loggedIn.ts';
 import { type ClientLeg, receiveStartup } from './startup.ts';
 
 export interface ConnectionContext {

@@ -1,7 +1,7 @@
 /** What the handling of statements of ours shares in both protocols: the ledger's notes, and what a session offers to a statement. */
-import type { Notice } from '../commands/command.ts';
-import type { ErrorData } from '../errors.ts';
-import type { TransactionStatus } from '../protocol/backend/readyForQuery.ts';
+import type { Notice } from '../../commands/command.ts';
+import type { ErrorData } from '../../errors.ts';
+import type { TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
 import type { Answer, Question } from './injection.ts';
 import type { NameNote, OwnNames } from './ownNames.ts';
 import type { Relay } from './relay.ts';

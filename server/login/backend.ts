@@ -1,10 +1,10 @@
 /** Connects to the real PostgreSQL: unix socket or TCP, TLS as sslmode says. */
 import type * as net from 'node:net';
-import { PgPierError } from '../errors.ts';
-import { sslRequest } from '../protocol/frontend/sslRequest.ts';
+import { PgPierError } from '../../errors.ts';
+import { sslRequest } from '../../protocol/frontend/sslRequest.ts';
+import { connectPlainLink, connectSocketLink, SocketLink } from '../link/socketLink.ts';
 import { LinkReader, PeerGone } from './linkReader.ts';
 import type { BackendTarget } from './listenerOptions.ts';
-import { connectPlainLink, connectSocketLink, SocketLink } from './socketLink.ts';
 import { connectTls } from './tls.ts';
 
 export interface BackendConnection {

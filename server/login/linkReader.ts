@@ -1,6 +1,6 @@
 /** Reads whole packets from a Link during login: pulls, keeps what came beyond, and hands it over at the end without losing a byte. */
-import { headLength } from '../protocol/frame.ts';
-import type { Link } from './link.ts';
+import { headLength } from '../../protocol/frame.ts';
+import type { Link } from '../link/link.ts';
 
 export type Side = 'client' | 'backend';
 

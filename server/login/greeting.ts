@@ -1,11 +1,11 @@
 /** From AuthenticationOk to the first ReadyForQuery: all of it is relayed; the cancel key alone is replaced by one of ours. */
-import { PgPierError } from '../errors.ts';
-import { type BackendKeyData, backendKeyData, readBackendKeyData } from '../protocol/backend/backendKeyData.ts';
-import { readParameterStatus } from '../protocol/backend/parameterStatus.ts';
-import { backendType } from '../protocol/frame.ts';
+import { PgPierError } from '../../errors.ts';
+import { type BackendKeyData, backendKeyData, readBackendKeyData } from '../../protocol/backend/backendKeyData.ts';
+import { readParameterStatus } from '../../protocol/backend/parameterStatus.ts';
+import { backendType } from '../../protocol/frame.ts';
+import type { Link } from '../link/link.ts';
 import { BackendRefusal, maxLoginMessageLength } from './authenticate.ts';
 import { mintSecret } from './cancel.ts';
-import type { Link } from './link.ts';
 import type { LinkReader } from './linkReader.ts';
 
 export interface Greeting {

@@ -3,11 +3,11 @@
  * message heads are read. What may concern a statement of ours is cut out of the stream and shown to the `Interceptor`.
  * Figures behind the shape of this file: docs/performance.md.
  */
-import { readReadyForQuery, type TransactionStatus } from '../protocol/backend/readyForQuery.ts';
-import { backendType as backend, frontendType as frontend, headLength, MessageReader } from '../protocol/frame.ts';
-import { mayBeOwn } from '../statement/candidate.ts';
+import { readReadyForQuery, type TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
+import { backendType as backend, frontendType as frontend, headLength, MessageReader } from '../../protocol/frame.ts';
+import { mayBeOwn } from '../../statement/candidate.ts';
+import type { Link } from '../link/link.ts';
 import { Ledger, type Sent, sent } from './ledger.ts';
-import type { Link } from './link.ts';
 import { PartialMessage } from './partialMessage.ts';
 
 /** Messages longer than this are not held to be looked at: they pass as they come (FRAME-3). */

@@ -4,10 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { serialize } from 'pg-protocol';
-import { readDataRow } from '../protocol/backend/dataRow.ts';
-import { readReadyForQuery, type TransactionStatus } from '../protocol/backend/readyForQuery.ts';
-import { backendType as backend } from '../protocol/frame.ts';
-import { writeParse } from '../protocol/frontend/parse.ts';
+import { readDataRow } from '../../protocol/backend/dataRow.ts';
+import { readReadyForQuery, type TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
+import { backendType as backend } from '../../protocol/frame.ts';
+import { writeParse } from '../../protocol/frontend/parse.ts';
 import { type Sent, sent } from './ledger.ts';
 
 /** Text that PostgreSQL refuses, sent in place of a statement of ours that failed: the transaction must fail too (law 6). */

@@ -1,5 +1,5 @@
 /** What the login phase hands to a session once the backend's first ReadyForQuery has been relayed. */
-import type { Link } from './link.ts';
+import type { Link } from '../link/link.ts';
 
 export interface LoggedIn {
   /** Both links come paused: set the handlers, then `resume()`. */

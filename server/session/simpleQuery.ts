@@ -1,14 +1,14 @@
 /** Statements of ours in a Query: one question to the backend, then our own replies, then ReadyForQuery with the backend's status byte (own statements §1). */
 
-import type { Stamp } from '../catalog/catalog.ts';
-import type { CommandResult } from '../commands/command.ts';
-import { commandFor } from '../commands/commands.ts';
-import { type ErrorData, PgPierError } from '../errors.ts';
-import { commandComplete } from '../protocol/backend/commandComplete.ts';
-import { dataRow } from '../protocol/backend/dataRow.ts';
-import { readyForQuery, type TransactionStatus } from '../protocol/backend/readyForQuery.ts';
-import { rowDescription } from '../protocol/backend/rowDescription.ts';
-import type { OwnStatement, Statement } from '../statement/statement.ts';
+import type { Stamp } from '../../catalog/catalog.ts';
+import type { CommandResult } from '../../commands/command.ts';
+import { commandFor } from '../../commands/commands.ts';
+import { type ErrorData, PgPierError } from '../../errors.ts';
+import { commandComplete } from '../../protocol/backend/commandComplete.ts';
+import { dataRow } from '../../protocol/backend/dataRow.ts';
+import { readyForQuery, type TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
+import { rowDescription } from '../../protocol/backend/rowDescription.ts';
+import type { OwnStatement, Statement } from '../../statement/statement.ts';
 import { encodingRefusal, refusalOf } from './admission.ts';
 import { askerQuery, markQuery, readMark, readSessionState, type SessionState } from './askerQuery.ts';
 import type { Conversation } from './conversation.ts';

@@ -1,5 +1,5 @@
 /** What the listener is told at start (server/config.ts makes these from flags, environment and file). */
-import type { StartSession } from './login.ts';
+import type { StartSession } from './loggedIn.ts';
 
 /** libpq's meaning of each, except that `allow` does not try again with TLS; ignored for a unix socket, as in libpq. */
 export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';

@@ -2,11 +2,11 @@
  * What the backend gets in place of a statement of ours (own statements §1): PostgreSQL then does names, portals, Describe, formats and 25P02 for us,
  * and never sees the text or a value.
  */
-import type { Command, CommandContext } from '../commands/command.ts';
-import { PgPierError } from '../errors.ts';
-import { formatOf } from '../protocol/backend/rowDescription.ts';
-import type { Bind } from '../protocol/frontend/bind.ts';
-import { decodeParameter } from '../protocol/values.ts';
+import type { Command, CommandContext } from '../../commands/command.ts';
+import { PgPierError } from '../../errors.ts';
+import { formatOf } from '../../protocol/backend/rowDescription.ts';
+import type { Bind } from '../../protocol/frontend/bind.ts';
+import { decodeParameter } from '../../protocol/values.ts';
 import type { Prepared } from './ownNames.ts';
 
 const textOid = 25;

@@ -1,11 +1,11 @@
 /** The listening socket: each accepted connection logs in and becomes a session (connection.ts). */
 import * as net from 'node:net';
-import { PgPierError } from '../errors.ts';
+import { PgPierError } from '../../errors.ts';
+import { socketOptions } from '../link/socketLink.ts';
 import { CancelRegistry } from './cancel.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
 import type { Listener, ListenerOptions } from './listenerOptions.ts';
-import type { SessionHandle } from './login.ts';
-import { socketOptions } from './socketLink.ts';
+import type { SessionHandle } from './loggedIn.ts';
 import { listenerTlsContext } from './tls.ts';
 
 export type * from './listenerOptions.ts';

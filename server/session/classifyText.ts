@@ -1,7 +1,7 @@
 /** Text of a Query or Parse, as the session's settings read it, to a Classification (SPLIT-5, SPLIT-6). */
-import { mayBeOwn } from '../statement/candidate.ts';
-import { classify } from '../statement/classify.ts';
-import type { Classification } from '../statement/statement.ts';
+import { mayBeOwn } from '../../statement/candidate.ts';
+import { classify } from '../../statement/classify.ts';
+import type { Classification } from '../../statement/statement.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const nonAscii = /[\u0080-\uffff]/;

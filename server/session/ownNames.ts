@@ -2,10 +2,10 @@
  * Which prepared statements and portals of a session are ours. The backend keeps the names themselves (each of ours is a shadow there); this is
  * only what it said so far, plus what is under way in the ledger (own statements: pitfalls 3, 4). Pure.
  */
-import type { Command } from '../commands/command.ts';
-import type { Bind } from '../protocol/frontend/bind.ts';
-import type { Value } from '../protocol/values.ts';
-import type { OwnStatement } from '../statement/statement.ts';
+import type { Command } from '../../commands/command.ts';
+import type { Bind } from '../../protocol/frontend/bind.ts';
+import type { Value } from '../../protocol/values.ts';
+import type { OwnStatement } from '../../statement/statement.ts';
 
 export interface Prepared {
   readonly own: OwnStatement;

@@ -3,17 +3,17 @@
  * closes on without a word are closed on without a word (ProcessStartupPacket).
  */
 import type { SecureContext } from 'node:tls';
-import { PgPierError } from '../errors.ts';
-import { type CancelKey, readCancelRequest } from '../protocol/frontend/cancelRequest.ts';
+import { PgPierError } from '../../errors.ts';
+import { type CancelKey, readCancelRequest } from '../../protocol/frontend/cancelRequest.ts';
 import {
   maxStartupLength,
   minStartupLength,
   readStartupMessage,
   type StartupMessage,
   startupPacketKind,
-} from '../protocol/frontend/startupMessage.ts';
+} from '../../protocol/frontend/startupMessage.ts';
+import { SocketLink } from '../link/socketLink.ts';
 import { LinkReader } from './linkReader.ts';
-import { SocketLink } from './socketLink.ts';
 import { acceptTls } from './tls.ts';
 
 /** The client's leg while it logs in; TLS replaces link and reader. */

@@ -3,21 +3,21 @@
  * is bound to one leg's certificate), and is then answered by us with the client's password if the policy says so. Nothing of it is ever logged.
  */
 import { randomBytes } from 'node:crypto';
-import { PgPierError } from '../errors.ts';
+import { PgPierError } from '../../errors.ts';
 import {
   type Authentication,
   authenticationCleartextPassword,
   authenticationSasl,
   readAuthentication,
-} from '../protocol/backend/authentication.ts';
-import { readErrorFields } from '../protocol/backend/errorResponse.ts';
-import { negotiateProtocolVersionType } from '../protocol/backend/negotiateProtocolVersion.ts';
-import { tlsServerEndPoint } from '../protocol/channelBinding.ts';
-import { backendType, frontendType } from '../protocol/frame.ts';
-import { maxPasswordMessageLength, passwordMessageType, readPasswordMessage } from '../protocol/frontend/passwordMessage.ts';
-import { readSaslInitialResponse, saslInitialResponse, saslResponse } from '../protocol/frontend/saslInitialResponse.ts';
-import { ScramClient, ScramError, scramSha256, scramSha256Plus } from '../protocol/scram.ts';
-import type { Link } from './link.ts';
+} from '../../protocol/backend/authentication.ts';
+import { readErrorFields } from '../../protocol/backend/errorResponse.ts';
+import { negotiateProtocolVersionType } from '../../protocol/backend/negotiateProtocolVersion.ts';
+import { tlsServerEndPoint } from '../../protocol/channelBinding.ts';
+import { backendType, frontendType } from '../../protocol/frame.ts';
+import { maxPasswordMessageLength, passwordMessageType, readPasswordMessage } from '../../protocol/frontend/passwordMessage.ts';
+import { readSaslInitialResponse, saslInitialResponse, saslResponse } from '../../protocol/frontend/saslInitialResponse.ts';
+import { ScramClient, ScramError, scramSha256, scramSha256Plus } from '../../protocol/scram.ts';
+import type { Link } from '../link/link.ts';
 import { type LinkReader, PeerGone } from './linkReader.ts';
 import type { AuthPolicy } from './listenerOptions.ts';
 

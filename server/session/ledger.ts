@@ -3,7 +3,7 @@
  * our own, that earns a reply; the backend's messages complete them in order. Pure: no sockets, no bytes. Ordinary entries cost one byte and
  * no allocation; an entry that we care about carries a note `N`.
  */
-import { backendType as backend } from '../protocol/frame.ts';
+import { backendType as backend } from '../../protocol/frame.ts';
 
 /** What was sent to the backend, by what completes it. */
 export const sent = {

@@ -1,10 +1,10 @@
 /** Carries statements of ours out: a context for the handlers, one catalog transaction around them, limits, notices. */
-import type { Catalog, Stamp } from '../catalog/catalog.ts';
-import type { CommandContext, CommandResult, JobLogins, Notice } from '../commands/command.ts';
-import { commandFor } from '../commands/commands.ts';
-import { type ErrorData, PgPierError, toErrorData } from '../errors.ts';
-import type { Workers } from '../jobs/task.ts';
-import type { Statement } from '../statement/statement.ts';
+import type { Catalog, Stamp } from '../../catalog/catalog.ts';
+import type { CommandContext, CommandResult, JobLogins, Notice } from '../../commands/command.ts';
+import { commandFor } from '../../commands/commands.ts';
+import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
+import type { Workers } from '../../jobs/task.ts';
+import type { Statement } from '../../statement/statement.ts';
 import type { SessionState } from './askerQuery.ts';
 
 export interface Services {

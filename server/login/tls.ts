@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import * as net from 'node:net';
 import * as tls from 'node:tls';
-import { PgPierError } from '../errors.ts';
+import { PgPierError } from '../../errors.ts';
 import type { BackendTarget, ListenerTls } from './listenerOptions.ts';
 
 const alpn = 'postgresql';

@@ -1,19 +1,19 @@
 /** One client's session after login: what passes, what is ours, and when each may go on. */
 import { randomUUID } from 'node:crypto';
-import type { Notice } from '../commands/command.ts';
-import { commandFor } from '../commands/commands.ts';
-import { type ErrorData, PgPierError } from '../errors.ts';
-import { errorResponse, noticeResponse, readErrorFields } from '../protocol/backend/errorResponse.ts';
-import type { TransactionStatus } from '../protocol/backend/readyForQuery.ts';
-import { backendType as backend, frontendType as frontend } from '../protocol/frame.ts';
-import { queryText } from '../protocol/frontend/query.ts';
+import type { Notice } from '../../commands/command.ts';
+import { commandFor } from '../../commands/commands.ts';
+import { type ErrorData, PgPierError } from '../../errors.ts';
+import { errorResponse, noticeResponse, readErrorFields } from '../../protocol/backend/errorResponse.ts';
+import type { TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
+import { backendType as backend, frontendType as frontend } from '../../protocol/frame.ts';
+import { queryText } from '../../protocol/frontend/query.ts';
+import type { LoggedIn, SessionHandle, StartSession } from '../login/loggedIn.ts';
 import { canSend } from './admission.ts';
 import { classifyText } from './classifyText.ts';
 import type { Conversation, Note, Verdict } from './conversation.ts';
 import { ExtendedQuery } from './extendedQuery.ts';
 import { type Answer, flush, Injection, Question, refusedQuery } from './injection.ts';
 import { sent } from './ledger.ts';
-import type { LoggedIn, SessionHandle, StartSession } from './login.ts';
 import { type NameNote, OwnNames } from './ownNames.ts';
 import { passThrough } from './passThrough.ts';
 import { type Interceptor, Relay } from './relay.ts';

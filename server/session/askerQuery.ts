@@ -1,5 +1,5 @@
 /** What is asked of the client's own session: who asks, and under which subtransaction a change shall count (own statements §3). */
-import type { Asker } from '../commands/command.ts';
+import type { Asker } from '../../commands/command.ts';
 
 /** Settings that shape what a job writes, so that its session can be given the same. */
 const carriedSettings = ['search_path', 'DateStyle', 'IntervalStyle', 'TimeZone', 'bytea_output', 'extra_float_digits'] as const;

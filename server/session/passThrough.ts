@@ -1,7 +1,7 @@
 /** A walsender session: bytes both ways, nothing is looked at (REPL-1…3). */
 
-import type { Link } from './link.ts';
-import type { LoggedIn, SessionHandle } from './login.ts';
+import type { Link } from '../link/link.ts';
+import type { LoggedIn, SessionHandle } from '../login/loggedIn.ts';
 
 function pump(from: Link, to: Link): void {
   from.onBytes = (chunk) => to.write(chunk);

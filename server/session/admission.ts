@@ -1,6 +1,6 @@
 /** Whether statements may run where they stand: read-only transactions, transaction blocks, the client's encoding. */
-import type { Command, CommandResult } from '../commands/command.ts';
-import { type ErrorData, PgPierError } from '../errors.ts';
+import type { Command, CommandResult } from '../../commands/command.ts';
+import { type ErrorData, PgPierError } from '../../errors.ts';
 
 export interface Surroundings {
   readonly readOnly: boolean;

@@ -3,9 +3,9 @@
  * of ours runs. A request with a wrong key is dropped without a word.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { type CancelKey, cancelRequest } from '../protocol/frontend/cancelRequest.ts';
+import { type CancelKey, cancelRequest } from '../../protocol/frontend/cancelRequest.ts';
 import type { BackendConnection } from './backend.ts';
-import type { SessionHandle } from './login.ts';
+import type { SessionHandle } from './loggedIn.ts';
 
 const cancelTimeoutMs = 10_000;
 /** Cancels under way at once: a burst must not use up the backend's connections. */

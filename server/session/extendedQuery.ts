@@ -1,16 +1,16 @@
 /** Statements of ours in the extended protocol: shadows under the client's own names (own statements §1). */
-import type { Stamp } from '../catalog/catalog.ts';
-import type { CommandContext } from '../commands/command.ts';
-import { commandFor } from '../commands/commands.ts';
-import { type ErrorData, PgPierError, toErrorData } from '../errors.ts';
-import { commandComplete, readCommandTag } from '../protocol/backend/commandComplete.ts';
-import { dataRow } from '../protocol/backend/dataRow.ts';
-import { portalSuspended } from '../protocol/backend/portalSuspended.ts';
-import { backendType as backend, frontendType as frontend } from '../protocol/frame.ts';
-import { readBind, readBindNames, writeBindWithNulls } from '../protocol/frontend/bind.ts';
-import { readClose } from '../protocol/frontend/close.ts';
-import { readExecute } from '../protocol/frontend/execute.ts';
-import { readParse, writeParse } from '../protocol/frontend/parse.ts';
+import type { Stamp } from '../../catalog/catalog.ts';
+import type { CommandContext } from '../../commands/command.ts';
+import { commandFor } from '../../commands/commands.ts';
+import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
+import { commandComplete, readCommandTag } from '../../protocol/backend/commandComplete.ts';
+import { dataRow } from '../../protocol/backend/dataRow.ts';
+import { portalSuspended } from '../../protocol/backend/portalSuspended.ts';
+import { backendType as backend, frontendType as frontend } from '../../protocol/frame.ts';
+import { readBind, readBindNames, writeBindWithNulls } from '../../protocol/frontend/bind.ts';
+import { readClose } from '../../protocol/frontend/close.ts';
+import { readExecute } from '../../protocol/frontend/execute.ts';
+import { readParse, writeParse } from '../../protocol/frontend/parse.ts';
 import { encodingRefusal, refusalOf } from './admission.ts';
 import { askerQuery, markQuery, readMark, readSessionState, type SessionState } from './askerQuery.ts';
 import { classifyText } from './classifyText.ts';
