@@ -109,7 +109,7 @@ export function openEgress(rules: EgressRules, tls: { readonly skipVerify?: bool
     if (kind === undefined) return;
     if (kind === 'metadata') throw new PgPierError('addressNotAllowed', { address, reason: 'link-local or a metadata service' });
     if (rules.trusted || allowed.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')) return;
-    const hint = 'An administrator may use it, or list its network in --allowed-networks.';
+    const hint = 'Superusers and members of the admin role may use it; the operator may open its network to everybody.';
     throw new PgPierError('addressNotAllowed', { address, reason: 'a loopback or private address' }, { hint });
   };
   const lookup = guardedLookup(check);
