@@ -34,7 +34,7 @@ export const errors = {
   optionRequiresValue: { sqlstate: '42601', text: 'option "{option}" requires a value' },
   invalidOptionValue: { sqlstate: '22023', text: 'invalid value for option "{option}": {reason}' },
 
-  // Worker processes and the logins of jobs.
+  // Worker processes and the logins of jobs. No class 08, which drivers take as the end of the client's own connection.
   workersStopped: { sqlstate: '57P01', text: 'PgPier is shutting down', hint: 'Try again once it is back.' },
   workersBusy: {
     sqlstate: '53000',
@@ -47,9 +47,9 @@ export const errors = {
     hint: 'What it had written was removed unless a warning says otherwise. A new worker process has taken its place: try again.',
   },
   jobLoginDenied: { sqlstate: '42501', text: 'permission denied to create the short-lived login of a job for role "{role}"' },
-  jobBackendUnreachable: { sqlstate: '08001', text: 'a worker process could not log in to PostgreSQL: {reason}' },
-  jobBackendLost: { sqlstate: '08006', text: 'the connection to PostgreSQL was lost during {task}' },
-  jobBackendProtocol: { sqlstate: '08P01', text: 'PostgreSQL sent something unexpected during {task}: {detail}' },
+  jobBackendUnreachable: { sqlstate: '57P03', text: 'a worker process could not log in to PostgreSQL: {reason}' },
+  jobBackendLost: { sqlstate: '58000', text: 'the connection to PostgreSQL was lost during {task}' },
+  jobBackendProtocol: { sqlstate: '58000', text: 'PostgreSQL sent something unexpected during {task}: {detail}' },
 
   // EXPORT.
   exportNull: {
@@ -64,9 +64,8 @@ export const errors = {
     text: 'EXPORT cannot read a query with backslashes while standard_conforming_strings is off',
     hint: "Set standard_conforming_strings to on, or write such strings as E'…'.",
   },
-  parameterMissing: { sqlstate: '42P02', text: 'there is no parameter ${number}' },
   parameterType: { sqlstate: '42704', text: 'type with OID {oid} of parameter ${number} does not exist' },
-  exportIncomplete: { sqlstate: '08P01', text: 'EXPORT received {received} rows where PostgreSQL reported {expected}' },
+  exportIncomplete: { sqlstate: '58000', text: 'EXPORT received {received} rows where PostgreSQL reported {expected}' },
 
   // Login and the listener; all FATAL. Words as PostgreSQL's where it has the same error.
   unsupportedProtocol: { sqlstate: '0A000', text: 'unsupported frontend protocol {version}: server supports 3.0 to 3.2' },

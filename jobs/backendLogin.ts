@@ -40,7 +40,7 @@ const KEEP_ALIVE_MS = 20_000;
 
 /**
  * Logs in. `task` names in errors what the connection is for.
- * @throws PgPierError 08001, or PostgreSQL's own refusal (28000, 28P01, 53300, 3D000 …)
+ * @throws PgPierError 57P03, or PostgreSQL's own refusal (28000, 28P01, 53300, 3D000 …)
  */
 export async function openBackendSession(login: BackendLogin, task: string, signal: AbortSignal): Promise<BackendSession> {
   const attempts = tlsAttempts(login);
@@ -87,7 +87,7 @@ interface ReusedBuffer {
 }
 
 /**
- * A socket that reads into one buffer: fresh ones of a fast COPY are garbage faster than it is collected. TLS cannot (its socket is made
+ * A socket that reads into one buffer instead of a new one per read. TLS cannot (its socket is made
  * from this one).
  */
 function reusedBuffer(): ReusedBuffer {
@@ -233,7 +233,7 @@ function loginFailure(error: unknown): PgPierError {
   return new PgPierError('jobBackendUnreachable', { reason: code ?? message });
 }
 
-/** An error thrown by pg as ours. A broken connection is 08006. */
+/** An error thrown by pg as ours. A broken connection is 58000. */
 function fromPg(error: unknown, task: string): PgPierError {
   if (error instanceof PgPierError) return error;
   const data = pgErrorData(error);

@@ -29,14 +29,18 @@ export interface SweepingJobLogins extends JobLogins {
 const PREFIX = 'pgpier_job_';
 /** Only logging in is bound to it, so it must outlast the wait for a free worker (pool.ts), not the job. */
 const VALID_FOR = '1 hour';
+/** What another process left while this one runs is dropped now and then, too. */
+const SWEEP_MS = 60 * 60_000;
 /** One connection for the job, one in reserve for a login that is retried (sslmode prefer). */
 const CONNECTIONS = 2;
 /** A backend whose client left may need a moment to end. */
 const DROP_RETRIES_MS = [50, 200, 1000, 5000];
 
 export function createJobLogins({ service, backend, log }: JobLoginsOptions): SweepingJobLogins {
-  return {
+  let swept = performance.now();
+  const logins: SweepingJobLogins = {
     async open(role, database) {
+      if (performance.now() - swept > SWEEP_MS) void logins.sweep();
       const name = `${PREFIX}${randomBytes(12).toString('hex')}`;
       const password = randomBytes(24).toString('base64url');
       const until = await service.query(
@@ -65,6 +69,7 @@ export function createJobLogins({ service, backend, log }: JobLoginsOptions): Sw
     },
 
     async sweep() {
+      swept = performance.now();
       try {
         const { rows } = await service.query(
           `select r.rolname::pg_catalog.text as name from pg_catalog.pg_roles r
@@ -86,6 +91,7 @@ export function createJobLogins({ service, backend, log }: JobLoginsOptions): Sw
       }
     },
   };
+  return logins;
 }
 
 async function drop(service: Service, name: string): Promise<void> {

@@ -5,7 +5,7 @@ import type { BackendSession } from '../backendLogin.ts';
 import { CopyOutReader, type RowSink } from './copyOut.ts';
 
 export interface CopyOutRun {
-  /** Rows received and rows that PostgreSQL says it sent. Rejects with PostgreSQL's error, or 08P01. */
+  /** Rows received and rows that PostgreSQL says it sent. Rejects with PostgreSQL's error, or 58000. */
   readonly done: Promise<{ readonly rows: number; readonly reported: number }>;
   pause(): void;
   resume(): void;

@@ -102,7 +102,9 @@ async function enterAsAsker(session: BackendSession, task: ExportTask): Promise<
   await session.query('begin isolation level repeatable read read only');
   await session.query(`set local role ${quoteIdentifier(task.role)}`);
   // What the query was read by must be what PostgreSQL reads it by, whatever the server's default.
-  const settings = Object.entries({ standard_conforming_strings: 'on', ...task.settings }).filter(([name]) => !ours.has(name.toLowerCase()));
+  const settings = Object.entries({ standard_conforming_strings: 'on', ...task.settings }).filter(
+    ([name]) => !ours.has(name.toLowerCase()),
+  );
   await session.query(
     'select pg_catalog.set_config(s.name, s.value, false) ' +
       'from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) as s (name, value)',

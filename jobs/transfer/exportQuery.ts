@@ -110,7 +110,7 @@ export function declaredTypes(parameters: readonly Parameter[]): number[] {
 }
 
 function literal(number: number, parameter: Parameter | undefined, typeNames: ReadonlyMap<number, string>, position: number): string {
-  if (parameter === undefined) throw new PgPierError('parameterMissing', { number }, { position });
+  if (parameter === undefined) throw new PgPierError('noParameter', { number }, { position });
   const value = parameter.value === null ? 'NULL' : quoteLiteral(parameter.value);
   if (uncast.has(parameter.typeOid)) return `(${value})`;
   const type = typeNames.get(parameter.typeOid);

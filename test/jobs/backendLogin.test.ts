@@ -68,12 +68,12 @@ describe('TLS', { skip: missing }, () => {
     for (const sslmode of ['require', 'verify-ca', 'verify-full'] as const) {
       const host = sslmode === 'verify-full' ? 'localhost' : '127.0.0.1';
       assert.equal(await attempt({ sslmode, host, sslrootcert: own.file }), true, sslmode);
-      assert.equal((await failure(attempt({ sslmode, host, sslrootcert: other.file }))).sqlstate, '08001', sslmode);
+      assert.equal((await failure(attempt({ sslmode, host, sslrootcert: other.file }))).sqlstate, '57P03', sslmode);
     }
-    assert.equal((await failure(attempt({ sslmode: 'verify-full', sslrootcert: own.file }))).sqlstate, '08001');
-    assert.equal((await failure(attempt({ sslmode: 'verify-full', host: 'localhost' }))).sqlstate, '08001');
+    assert.equal((await failure(attempt({ sslmode: 'verify-full', sslrootcert: own.file }))).sqlstate, '57P03');
+    assert.equal((await failure(attempt({ sslmode: 'verify-full', host: 'localhost' }))).sqlstate, '57P03');
     const unreadable = await failure(attempt({ sslmode: 'verify-ca', sslrootcert: '/nowhere' }));
-    assert.deepEqual([unreadable.sqlstate, /certificate file/.test(unreadable.message)], ['08001', true]);
+    assert.deepEqual([unreadable.sqlstate, /certificate file/.test(unreadable.message)], ['57P03', true]);
   });
 
   test('an export over TLS has the bytes of psql', async () => {
@@ -91,7 +91,7 @@ describe('TLS', { skip: missing }, () => {
     const sessions = `select 1 from pg_stat_activity where query like '%pg_sleep(60)%' and state = 'active' and pid <> pg_backend_pid()`;
     while ((await lab.admin.query(sessions)).rows.length === 0) await sleep(10);
     session.abandon();
-    assert.equal((await running).sqlstate, '08006');
+    assert.equal((await running).sqlstate, '58000');
     for (let tries = 0; tries < 100 && (await lab.admin.query(sessions)).rows.length > 0; tries++) await sleep(10);
     assert.deepEqual((await lab.admin.query(sessions)).rows, []);
     await close();
@@ -105,7 +105,7 @@ describe('TLS', { skip: missing }, () => {
     const session = await openBackendSession({ ...login, sslmode: 'prefer' }, 'test', never);
     assert.equal((await session.query('select 1 as one')).rows[0].one, 1);
     await session.close();
-    assert.equal((await failure(openBackendSession({ ...login, sslmode: 'require' }, 'test', never))).sqlstate, '08001');
+    assert.equal((await failure(openBackendSession({ ...login, sslmode: 'require' }, 'test', never))).sqlstate, '57P03');
   });
 });
 

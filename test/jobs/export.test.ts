@@ -265,6 +265,22 @@ function suite(version: PostgresVersion) {
     }
   });
 
+  test('a backslash in the query is a backslash, whatever the server takes it for', async () => {
+    await lab.admin.query(`alter system set standard_conforming_strings = off`);
+    await lab.admin.query('select pg_reload_conf()');
+    try {
+      const query = String.raw`select 'a
+', E'a\n', $1`;
+      const text = lab.content(await lab.export(query, { parameters: [{ value: String.raw`\'`, typeOid: 0 }] })).toString();
+      assert.equal(text.trimEnd(), String.raw`a\n,a\n,\'`);
+      const settings = { standard_conforming_strings: 'off' };
+      assert.equal((await failure(lab.export(query, { settings }))).sqlstate, '0A000');
+    } finally {
+      await lab.admin.query('alter system reset standard_conforming_strings');
+      await lab.admin.query('select pg_reload_conf()');
+    }
+  });
+
   test('limits of the server for statements do not end an export', async () => {
     await lab.admin.query(`alter system set statement_timeout = '300ms'`);
     await lab.admin.query('select pg_reload_conf()');

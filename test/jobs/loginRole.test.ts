@@ -139,8 +139,8 @@ function suite(version: PostgresVersion) {
       failure(
         lab.workers.run({ kind: 'export', ...run, ...rest, login: { ...login, ...fields } }, { signal: new AbortController().signal }),
       );
-    assert.deepEqual(await attempt({}).then(({ sqlstate, message }) => [sqlstate, /ECONNREFUSED/.test(message)]), ['08001', true]);
-    assert.equal((await attempt({ port: lab.server.port, sslmode: 'require' })).sqlstate, '08001');
+    assert.deepEqual(await attempt({}).then(({ sqlstate, message }) => [sqlstate, /ECONNREFUSED/.test(message)]), ['57P03', true]);
+    assert.equal((await attempt({ port: lab.server.port, sslmode: 'require' })).sqlstate, '57P03');
     const wrong = await attempt({ port: lab.server.port, password: 'wrong' });
     assert.deepEqual([wrong.sqlstate, /pg_hba\.conf/.test(wrong.hint!)], ['28P01', true]);
     await close();

@@ -112,8 +112,8 @@ describe('with PostgreSQL', { skip: missingPostgres(15) }, () => {
     const { sqlstate, message } = await failure(
       start(1).run({ kind: 'checkStorage', target: { ...target, uri: 'nodelocal://2/x' } }, { signal: never }),
     );
-    assert.match(sqlstate, /^(0A000|22023|08001)$/);
-    assert.match(message, /node|2/);
+    assert.equal(sqlstate, '0A000');
+    assert.match(message, /node 2/);
   });
 
   test("the worker's environment holds no secret of ours", {
