@@ -269,8 +269,7 @@ function suite(version: PostgresVersion) {
     await lab.admin.query(`alter system set standard_conforming_strings = off`);
     await lab.admin.query('select pg_reload_conf()');
     try {
-      const query = String.raw`select 'a
-', E'a\n', $1`;
+      const query = String.raw`select 'a\n', E'a\\n', $1`;
       const text = lab.content(await lab.export(query, { parameters: [{ value: String.raw`\'`, typeOid: 0 }] })).toString();
       assert.equal(text.trimEnd(), String.raw`a\n,a\n,\'`);
       const settings = { standard_conforming_strings: 'off' };
