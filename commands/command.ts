@@ -46,7 +46,10 @@ export interface CommandContext {
 export interface CommandResult {
   /** Empty for commands without columns. */
   readonly rows: readonly (readonly Value[])[];
-  /** The command tag, as in CommandComplete. */
+  /**
+   * The command tag, as in CommandComplete. Where the statement has columns, the session adds the number of rows sent, as PostgreSQL does for
+   * SELECT: drivers read their row counts there.
+   */
   readonly tag: string;
 }
 

@@ -39,8 +39,7 @@ export const exportIntoCsv: Command<'exportIntoCsv'> = {
         },
         { signal: context.signal, onNotice: (notice) => context.notice(notice) },
       );
-      // The count is that of the result's rows, so of files, as for every statement that returns rows.
-      return { rows: files.map(({ filename, rows, bytes }) => [filename, rows, bytes]), tag: `EXPORT ${files.length}` };
+      return { rows: files.map(({ filename, rows, bytes }) => [filename, rows, bytes]), tag: 'EXPORT' };
     } catch (error) {
       throw withHint(error);
     } finally {

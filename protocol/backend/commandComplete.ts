@@ -8,3 +8,8 @@ export function commandComplete(tag: string): Buffer {
 export function readCommandTag(message: Buffer): string {
   return new MessageReader(message).name();
 }
+
+/** The tag of a statement that returns rows: `SELECT 5`. */
+export function rowTag(word: string, rows: number): string {
+  return `${word} ${rows}`;
+}

@@ -4,10 +4,13 @@ import type { Asker } from '../../commands/command.ts';
 /** Settings that shape what a job writes, so that its session can be given the same. */
 const carriedSettings = ['search_path', 'DateStyle', 'IntervalStyle', 'TimeZone', 'bytea_output', 'extra_float_digits'] as const;
 
+/** Ours; unknown to PostgreSQL until a client sets it. */
+const showSecretsSetting = 'pgpier.show_secrets';
+
 const setting = (name: string): string => `pg_catalog.current_setting('${name}')`;
 
 /** Every name and type with its schema: a hostile search_path changes nothing (pitfall 14). */
-export const askerQuery = `select current_user, session_user, pg_catalog.current_database(), ${setting('transaction_read_only')}, ${setting('client_min_messages')}, pg_catalog.date_part('epoch', ${setting('statement_timeout')}::pg_catalog.interval), ${carriedSettings.map(setting).join(', ')}`;
+export const askerQuery = `select current_user, session_user, pg_catalog.current_database(), ${setting('transaction_read_only')}, ${setting('client_min_messages')}, pg_catalog.date_part('epoch', ${setting('statement_timeout')}::pg_catalog.interval), ${carriedSettings.map(setting).join(', ')}, pg_catalog.current_setting('${showSecretsSetting}', true)`;
 
 export interface SessionState {
   readonly asker: Asker;
@@ -19,9 +22,16 @@ export interface SessionState {
 
 export function readSessionState(row: readonly (string | null)[]): SessionState {
   const [role, sessionUser, database, readOnly, clientMinMessages, timeout, ...values] = row.map((value) => value ?? '');
+  const showSecrets = values[carriedSettings.length];
   const settings = Object.fromEntries(carriedSettings.map((name, index) => [name, values[index] ?? '']));
   return {
-    asker: { role: role!, sessionUser: sessionUser!, database: database!, searchPath: settings.search_path!, settings },
+    asker: {
+      role: role!,
+      sessionUser: sessionUser!,
+      database: database!,
+      searchPath: settings.search_path!,
+      settings: showSecrets ? { ...settings, [showSecretsSetting]: showSecrets } : settings,
+    },
     readOnly: readOnly === 'on',
     clientMinMessages: clientMinMessages!,
     statementTimeout: Math.round(Number(timeout) * 1000),

@@ -3,7 +3,7 @@ import type { Stamp } from '../../catalog/catalog.ts';
 import type { CommandContext } from '../../commands/command.ts';
 import { commandFor } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
-import { commandComplete, readCommandTag } from '../../protocol/backend/commandComplete.ts';
+import { commandComplete, readCommandTag, rowTag } from '../../protocol/backend/commandComplete.ts';
 import { dataRow } from '../../protocol/backend/dataRow.ts';
 import { portalSuspended } from '../../protocol/backend/portalSuspended.ts';
 import { backendType as backend, frontendType as frontend } from '../../protocol/frame.ts';
@@ -215,7 +215,7 @@ export class ExtendedQuery {
     const formats = portal.bind.resultFormats;
     const page = maxRows > 0 ? rows.slice(next, next + maxRows) : rows.slice(next);
     portal.progress = { kind: 'executed', rows, next: next + page.length, tag };
-    const end = maxRows > 0 && page.length === maxRows ? portalSuspended : commandComplete(tag);
+    const end = maxRows > 0 && page.length === maxRows ? portalSuspended : commandComplete(rowTag(tag, page.length));
     this.#host.relay.toClient(Buffer.concat([...page.map((row) => dataRow(columns, row, formats)), end]));
   }
 

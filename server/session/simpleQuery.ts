@@ -4,7 +4,7 @@ import type { Stamp } from '../../catalog/catalog.ts';
 import type { CommandResult } from '../../commands/command.ts';
 import { commandFor } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError } from '../../errors.ts';
-import { commandComplete } from '../../protocol/backend/commandComplete.ts';
+import { commandComplete, rowTag } from '../../protocol/backend/commandComplete.ts';
 import { dataRow } from '../../protocol/backend/dataRow.ts';
 import { readyForQuery, type TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
 import { rowDescription } from '../../protocol/backend/rowDescription.ts';
@@ -75,7 +75,11 @@ async function run(
 function resultMessages(statement: Statement, result: CommandResult): Buffer[] {
   const { columns } = commandFor(statement);
   if (columns === null) return [commandComplete(result.tag)];
-  return [rowDescription(columns), ...result.rows.map((row) => dataRow(columns, row)), commandComplete(result.tag)];
+  return [
+    rowDescription(columns),
+    ...result.rows.map((row) => dataRow(columns, row)),
+    commandComplete(rowTag(result.tag, result.rows.length)),
+  ];
 }
 
 /** In a block the backend's transaction must fail too (law 6); else nothing of the client's is at stake. */
