@@ -151,11 +151,13 @@ export function randomWalk(random: () => number, length: number, withOwn: boolea
 
 /** Makes a stand-in's reply and ours the same: tags, the notice of a missing name, and the words of errors with these SQLSTATEs. */
 export function normalise(lines: readonly string[]): string[] {
-  return lines
-    .filter((line) => !/^N NOTICE \S+ "external connection/.test(line))
-    // A select has described its columns before it fails; ours need not.
-    .filter((line, i, all) => !(line.startsWith('T (connection_name') && all[i + 1]?.startsWith('E ERROR 42704')))
-    .map((line) =>
-      line.replace(/^C (SHOW.*|SELECT 0|RESET|DROP EXTERNAL CONNECTION)$/, 'C own').replace(/^E ERROR (42704|42601) .*/, 'E ERROR $1'),
-    );
+  return (
+    lines
+      .filter((line) => !/^N NOTICE \S+ "external connection/.test(line))
+      // A select has described its columns before it fails; ours need not.
+      .filter((line, i, all) => !(line.startsWith('T (connection_name') && all[i + 1]?.startsWith('E ERROR 42704')))
+      .map((line) =>
+        line.replace(/^C (SHOW.*|SELECT 0|RESET|DROP EXTERNAL CONNECTION)$/, 'C own').replace(/^E ERROR (42704|42601) .*/, 'E ERROR $1'),
+      )
+  );
 }
