@@ -17,7 +17,9 @@ const [nodeBinary, launcher] = process.platform === 'win32' ? ['node.exe', 'node
 /** The stamp is written last, and the Node of the project is there: an install that was cut short is done again. */
 function inStep() {
   const node = join(modules, 'node', 'bin', nodeBinary);
-  return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp && existsSync(node) && existsSync(join(modules, '.bin', launcher));
+  return (
+    existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp && existsSync(node) && existsSync(join(modules, '.bin', launcher))
+  );
 }
 
 /** npm removes node_modules first, the project's own Node in it too: npm itself must run under another one. */
@@ -32,7 +34,9 @@ if (!inStep()) {
   const why = existsSync(modules) ? 'node_modules is not in step with package-lock.json' : 'node_modules is missing';
   process.stderr.write(`pgpier: ${why}: running npm ci (this takes a minute)\n`);
   // The variables of the npm that runs us would steer the one that we run (npm start --silent, --prefix); settings of the user's stay.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(lifecycle|package|command|execpath|node_execpath)/i.test(name)));
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^npm_(lifecycle|package|command|execpath|node_execpath)/i.test(name)),
+  );
   const run = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--include=dev', '--include=optional'], {
     cwd: root,
     env: { ...env, PATH: installPath() },
@@ -41,11 +45,15 @@ if (!inStep()) {
   });
   if (run.status !== 0) {
     const how = run.error?.message ?? (run.signal === null ? `exit code ${run.status}` : run.signal);
-    process.stderr.write(`pgpier: npm ci failed (${how}); what it said stands above. It needs the npm registry and room for about 500 MB.\n`);
+    process.stderr.write(
+      `pgpier: npm ci failed (${how}); what it said stands above. It needs the npm registry and room for about 500 MB.\n`,
+    );
     process.exit(run.status || 1);
   }
   if (!existsSync(join(modules, '.bin', launcher))) {
-    process.stderr.write('pgpier: npm ci did not install the package "node", which brings Node 24: are install scripts forbidden (ignore-scripts)?\n');
+    process.stderr.write(
+      'pgpier: npm ci did not install the package "node", which brings Node 24: are install scripts forbidden (ignore-scripts)?\n',
+    );
     process.exit(1);
   }
   writeFileSync(stampFile, stamp);
