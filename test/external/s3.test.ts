@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import {
   CreateMultipartUploadCommand,
@@ -28,10 +29,17 @@ function uriOf(server: S3Server, path: string, changes: Readonly<Record<string, 
     ...changes,
   };
   const query = Object.entries(parameters).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
-  return `s3://${bucket}/${path}?${query.join('&')}`;
+  return `s3://${bucket}/${run}/${path}?${query.join('&')}`;
 }
 
-const kinds: readonly S3Kind[] = ['minio', 'versitygw', 'radosgw'];
+const kinds: readonly (S3Kind | 'environment')[] = [
+  ...(process.env.PGPIER_TEST_S3 ? (['environment'] as const) : []),
+  'minio',
+  'versitygw',
+  'radosgw',
+];
+/** A server from the environment may hold other things. */
+const run = `pgpier-${randomBytes(4).toString('hex')}`;
 
 for (const kind of kinds) {
   describe(`S3 on ${kind}`, { timeout: 300_000 }, () => {
@@ -39,7 +47,7 @@ for (const kind of kinds) {
     let sdk: S3Client;
     let missing: string | undefined;
     before(async () => {
-      const started = await startS3(kind);
+      const started = await startS3(kind === 'environment' ? undefined : kind);
       if ('missing' in started) missing = started.missing;
       else {
         server = started;
@@ -47,6 +55,11 @@ for (const kind of kinds) {
       }
     });
     after(async () => {
+      if (kind === 'environment' && server) {
+        const storage = await openStorage({ uri: uriOf(server, ''), trusted: true }, settings);
+        for await (const { path } of storage.list('')) await storage.delete(path);
+        await storage.close();
+      }
       sdk?.destroy();
       await server?.stop();
     });
@@ -56,18 +69,18 @@ for (const kind of kinds) {
 
     runStorageContract(kind, () => ({
       ...(missing === undefined ? {} : { missing }),
-      exactNamesOnly: kind === 'minio',
+      exactNamesOnly: kind === 'minio' || kind === 'environment',
       open: (name) => openStorage({ uri: uriOf(server, name), trusted: true }, settings),
       outside: {
         async get(name, path) {
-          const found = await sdk.send(new GetObjectCommand({ Bucket: server.bucket, Key: `${name}/${path}` }));
+          const found = await sdk.send(new GetObjectCommand({ Bucket: server.bucket, Key: `${run}/${name}/${path}` }));
           return Buffer.from(await found.Body!.transformToByteArray());
         },
         async put(name, path, bytes) {
-          await sdk.send(new PutObjectCommand({ Bucket: server.bucket, Key: `${name}/${path}`, Body: bytes }));
+          await sdk.send(new PutObjectCommand({ Bucket: server.bucket, Key: `${run}/${name}/${path}`, Body: bytes }));
         },
         async everything(name, ...names) {
-          const base = `${name}/`;
+          const base = `${run}/${name}/`;
           const objects = await sdk.send(new ListObjectsV2Command({ Bucket: server.bucket, Prefix: base }));
           const found = (objects.Contents ?? []).map(({ Key }) => Key!.slice(base.length));
           const uploads = new Set<string>();
@@ -78,22 +91,23 @@ for (const kind of kinds) {
           return [...found, ...uploads].sort();
         },
         async leaveDebris(name, path) {
-          const target = { Bucket: server.bucket, Key: `${name}/${path}` };
+          const target = { Bucket: server.bucket, Key: `${run}/${name}/${path}` };
           const { UploadId } = await sdk.send(new CreateMultipartUploadCommand(target));
           await sdk.send(new UploadPartCommand({ ...target, UploadId, PartNumber: 1, Body: Buffer.alloc(5 * 1024 * 1024) }));
         },
       },
     }));
 
+    const onLocal = (title: string, body: () => Promise<void>) => kind !== 'environment' && on(title, body);
     const on = (title: string, body: () => Promise<void>) => it(title, (t) => (missing ? t.skip(missing) : body()));
 
     on('CREATE leaves the marker file, with its exact content', async () => {
       await check({});
-      const found = await sdk.send(new GetObjectCommand({ Bucket: server.bucket, Key: `check/${markerName}` }));
+      const found = await sdk.send(new GetObjectCommand({ Bucket: server.bucket, Key: `${run}/check/${markerName}` }));
       assert.equal(await found.Body!.transformToString(), markerText);
     });
 
-    on('a secret whose + was not escaped works', async () => {
+    onLocal('a secret whose + was not escaped works', async () => {
       assert.ok(server.secretKey.includes('+'));
       const uri = uriOf(server, 'check').replaceAll('%2B', '+');
       await checkStorage({ uri, trusted: true }, settings, AbortSignal.timeout(20_000));
@@ -103,14 +117,18 @@ for (const kind of kinds) {
       await rejectsWith(
         () => check({ AWS_SECRET_ACCESS_KEY: 'wrong-secret' }),
         '28P01',
-        /^failed to write a sentinel ExternalStorage file: s3:\/\/pgpier-test\/check does not accept the secret key/,
+        /^failed to write a sentinel ExternalStorage file: s3:\/\/[^/]+\/pgpier-\w+\/check does not accept the secret key/,
       );
       await rejectsWith(
         () => check({ AWS_ACCESS_KEY_ID: 'AKNOBODY' }),
         '28000',
         /does not accept these credentials \(InvalidAccessKeyId\)$/,
       );
-      await rejectsWith(() => check({}, 'no-such-bucket-here'), '58P01', /bucket does not exist: s3:\/\/no-such-bucket-here\/check$/);
+      await rejectsWith(
+        () => check({}, 'no-such-bucket-here'),
+        '58P01',
+        /bucket does not exist: s3:\/\/no-such-bucket-here\/pgpier-\w+\/check$/,
+      );
     });
 
     on('no error tells a secret', async () => {
@@ -132,7 +150,7 @@ for (const kind of kinds) {
       await storage.close();
     });
 
-    on('a private address is refused to those who are not trusted, unless its network is allowed', async () => {
+    onLocal('a private address is refused to those who are not trusted, unless its network is allowed', async () => {
       const target = { uri: uriOf(server, 'check'), trusted: false };
       await rejectsWith(
         () => checkStorage(target, settings, AbortSignal.timeout(5_000)),
@@ -155,7 +173,9 @@ describe('S3 on radosgw, server-side encryption', () => {
       await writeObject(storage, 'small', 'x');
       await writeObject(storage, 'large', Buffer.alloc(9 * 1024 * 1024));
       for (const path of ['small', 'large']) {
-        const head: HeadObjectCommandOutput = await sdk.send(new HeadObjectCommand({ Bucket: server.bucket, Key: `sealed/${path}` }));
+        const head: HeadObjectCommandOutput = await sdk.send(
+          new HeadObjectCommand({ Bucket: server.bucket, Key: `${run}/sealed/${path}` }),
+        );
         assert.equal(head.ServerSideEncryption, 'aws:kms');
         assert.equal(head.SSEKMSKeyId, 'k');
       }

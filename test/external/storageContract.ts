@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PgPierError } from '../../errors.ts';
 import type { Storage } from '../../external/storage/storage.ts';
 
@@ -126,36 +127,47 @@ export function runStorageContract(provider: string, place: () => Place): void {
       }
     });
 
-    test('20 MiB stream through in order and in bounded memory', async (storage, name, outside) => {
+    test('20 MiB stream through in order, in chunks of any size', async (storage, name, outside) => {
       const hash = createHash('sha256');
       const writer = await storage.write('big/stream.bin');
-      global.gc?.();
-      const before = process.memoryUsage().rss;
-      let peak = before;
       for (let index = 0; index < 320; index++) {
         const chunk = Buffer.alloc(65_537, `${index}-`);
         hash.update(chunk);
         await writer.write(chunk);
-        peak = Math.max(peak, process.memoryUsage().rss);
       }
+      await writer.write(Buffer.alloc(18 * mebibyte, 'one large chunk'));
+      hash.update(Buffer.alloc(18 * mebibyte, 'one large chunk'));
       await writer.finish();
       const expected = hash.digest('hex');
       const back = createHash('sha256');
-      let most = 0;
-      for await (const chunk of storage.read('big/stream.bin')) {
-        back.update(chunk);
-        most = Math.max(most, chunk.length);
-        peak = Math.max(peak, process.memoryUsage().rss);
-      }
+      for await (const chunk of storage.read('big/stream.bin')) back.update(chunk);
       assert.equal(back.digest('hex'), expected);
-      assert.ok(most <= mebibyte, `a chunk of ${most} bytes`);
-      assert.ok(peak - before < 120 * mebibyte, `grew by ${Math.round((peak - before) / mebibyte)} MiB`);
-      assert.equal(
-        createHash('sha256')
-          .update(await outside.get(name, 'big/stream.bin'))
-          .digest('hex'),
-        expected,
-      );
+      const seen = await outside.get(name, 'big/stream.bin');
+      assert.equal(createHash('sha256').update(seen).digest('hex'), expected);
+    });
+
+    test('an object passes through in less memory than it has, with a slow reader too', async (storage) => {
+      const size = 224;
+      const before = process.memoryUsage().rss;
+      let peak = before;
+      const look = () => {
+        peak = Math.max(peak, process.memoryUsage().rss);
+      };
+      const writer = await storage.write('huge');
+      for (let index = 0; index < size; index++) {
+        await writer.write(Buffer.alloc(mebibyte, index));
+        look();
+      }
+      await writer.finish();
+      let bytes = 0;
+      for await (const chunk of storage.read('huge')) {
+        if (bytes === 0) await sleep(300);
+        bytes += chunk.length;
+        look();
+      }
+      assert.equal(bytes, size * mebibyte);
+      await storage.delete('huge');
+      assert.ok(peak - before < 100 * mebibyte, `grew by ${Math.round((peak - before) / mebibyte)} MiB`);
     });
 
     test('ranges have the bytes from start up to end, and none behind the end', async (storage) => {

@@ -39,12 +39,19 @@ export async function startS3(kind?: S3Kind): Promise<S3Server | MissingS3> {
   if (address && kind === undefined) return fromEnvironment(address);
   const reasons: string[] = [];
   for (const candidate of kind ? [kind] : (['minio', 'versitygw', 'radosgw'] as const)) {
-    const started =
-      (candidate === 'minio' && !findBinary('minio') ? await startMinioContainer() : undefined) ?? (await startLocal(candidate));
+    const started = await startKind(candidate);
     if (!('missing' in started)) return started;
     reasons.push(started.missing);
   }
   return { missing: reasons.join('; ') };
+}
+
+async function startKind(kind: S3Kind): Promise<S3Server | MissingS3> {
+  if (kind !== 'minio') return await startLocal(kind);
+  const container = await startMinioContainer();
+  if (!('missing' in container)) return container;
+  const local = await startLocal(kind);
+  return 'missing' in local ? { missing: `${container.missing}; ${local.missing}` } : local;
 }
 
 function fromEnvironment(address: string): S3Server {
@@ -63,11 +70,16 @@ async function startLocal(kind: S3Kind): Promise<S3Server | MissingS3> {
   const missing = (kind === 'radosgw' ? ['radosgw', 'radosgw-admin', 'ceph', 'ceph-mon', 'ceph-osd', 'monmaptool'] : [kind]).find(
     (name) => !findBinary(name),
   );
-  if (missing) return { missing: `${kind}: no ${missing} on the PATH or in ~/.cache/pgpier/bin, and no Docker` };
+  if (missing) return { missing: `${kind}: no ${missing} on the PATH or in ~/.cache/pgpier/bin` };
   const home = mkdtempSync(join(tmpdir(), 'pgp-s3-'));
   const port = await freePort();
-  const running =
-    kind === 'radosgw' ? await startRadosgw({ home, port, ...keys }) : [await startGoServer(kind, findBinary(kind)!, home, port)];
+  const running = await (kind === 'radosgw'
+    ? startRadosgw({ home, port, ...keys })
+    : startGoServer(kind, findBinary(kind)!, home, port)
+  ).catch((error: unknown) => {
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+    throw error;
+  });
   const watchdog = guard(
     running.map(({ pid }) => pid),
     home,
@@ -94,7 +106,7 @@ async function startLocal(kind: S3Kind): Promise<S3Server | MissingS3> {
   }
 }
 
-async function startGoServer(kind: 'minio' | 'versitygw', binary: string, home: string, port: number): Promise<{ pid: number }> {
+async function startGoServer(kind: 'minio' | 'versitygw', binary: string, home: string, port: number): Promise<{ pid: number }[]> {
   const data = join(home, 'data');
   mkdirSync(data);
   mkdirSync(join(home, 'iam'));
@@ -119,7 +131,7 @@ async function startGoServer(kind: 'minio' | 'versitygw', binary: string, home: 
   closeSync(log);
   child.unref();
   await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject));
-  return { pid: child.pid! };
+  return [{ pid: child.pid! }];
 }
 
 async function startMinioContainer(): Promise<S3Server | MissingS3> {
