@@ -2,7 +2,19 @@
 import type { Asker } from '../../commands/command.ts';
 
 /** Settings that shape what a job writes, so that its session can be given the same. */
-const carriedSettings = ['search_path', 'DateStyle', 'IntervalStyle', 'TimeZone', 'bytea_output', 'extra_float_digits'] as const;
+const carriedSettings = [
+  'search_path',
+  'DateStyle',
+  'IntervalStyle',
+  'TimeZone',
+  'bytea_output',
+  'extra_float_digits',
+  'lc_monetary',
+  'lc_numeric',
+  'xmlbinary',
+  'row_security',
+  'standard_conforming_strings',
+] as const;
 
 /** Ours; unknown to PostgreSQL until a client sets it. */
 const showSecretsSetting = 'pgpier.show_secrets';

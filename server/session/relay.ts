@@ -6,6 +6,7 @@
 import { readReadyForQuery, type TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
 import { backendType as backend, frontendType as frontend, headLength, MessageReader } from '../../protocol/frame.ts';
 import { mayBeOwn } from '../../statement/candidate.ts';
+import { lingeringClose } from '../link/lingeringClose.ts';
 import type { Link } from '../link/link.ts';
 import { Ledger, type Sent, sent } from './ledger.ts';
 import { PartialMessage } from './partialMessage.ts';
@@ -39,9 +40,12 @@ export interface Interceptor<N extends Noted> {
   moved(): void;
   /** The client sent FIN; everything before it has been consumed or is held. */
   clientEnded(): void;
-  /** Either end is gone. The relay has closed the other. */
-  ended(by: 'client' | 'backend', error?: Error): void;
+  /** The session is over; the relay closes what is left of it. */
+  ended(by: 'client' | 'backend' | 'proxy'): void;
 }
+
+/** Terminate. */
+const terminate = Buffer.from([frontend.terminate, 0, 0, 0, 4]);
 
 /** Client message type → what it adds to the ledger; 0: nothing. */
 const entryOf = new Uint8Array(256);
@@ -102,9 +106,10 @@ export class Relay<N extends Noted> {
       if (this.#heldBytes <= largestHeld) client.resume();
     };
     client.onEnd = () => this.#onClientEnd();
-    backendLink.onEnd = () => client.end();
-    client.onClose = (error) => this.#onClose('client', error);
-    backendLink.onClose = (error) => this.#onClose('backend', error);
+    // PostgreSQL does not close one half: its FIN is the end of the session.
+    backendLink.onEnd = () => this.#close('backend');
+    client.onClose = () => this.#close('client');
+    backendLink.onClose = () => this.#close('backend');
     if (backendBytes.length > 0) this.#onBackend(backendBytes);
     if (clientBytes.length > 0) this.#onClient(clientBytes);
     if (!this.#clientBusy) backendLink.resume();
@@ -318,12 +323,22 @@ export class Relay<N extends Noted> {
     this.#interceptor.clientEnded();
   }
 
-  #onClose(by: 'client' | 'backend', error?: Error): void {
+  /** Ends the session from our side, after what was written to the client. */
+  leave(): void {
+    this.#writeBackend(terminate);
+    this.#close('proxy');
+  }
+
+  #close(by: 'client' | 'backend' | 'proxy'): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#interceptor.ended(by, error);
-    if (by === 'client') this.#backend.destroy();
-    else this.#client.end();
+    this.#interceptor.ended(by);
+    if (by === 'proxy') this.#backend.end();
+    else this.#backend.destroy();
+    if (by === 'client') return;
+    // What the backend said last must still arrive: not before it left here, the two seconds of the close begin.
+    if (this.#clientBusy) this.#client.onDrain = () => void lingeringClose(this.#client);
+    else void lingeringClose(this.#client);
   }
 }
 

@@ -149,7 +149,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
     else if (phase.kind === 'running' && phase.job) phase.abort.abort(new PgPierError('clientGone'));
   }
 
-  ended(by: 'client' | 'backend'): void {
+  ended(by: 'client' | 'backend' | 'proxy'): void {
     const phase = this.#phase;
     const waiting = phase.kind !== 'relaying' && phase.kind !== 'closed';
     this.#phase = { kind: 'closed' };
@@ -272,8 +272,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   #leaveIfIdle(): void {
     if (this.#phase.kind !== 'relaying' || this.relay.ledger.length > 0 || this.status !== 'I') return;
     this.relay.toClient(this.errorBytes(new PgPierError('shuttingDown', {}, { severity: 'FATAL' }).data));
-    this.#loggedIn.client.end();
-    this.#loggedIn.backend.end();
+    this.relay.leave();
   }
 
   #query(message: Buffer): Verdict {
