@@ -45,5 +45,16 @@ test('a server whose test process is killed goes away by itself', { skip: missin
   child.kill('SIGKILL');
   for (let waited = 0; existsSync(dataDir!) && waited < 10_000; waited += 100) await sleep(100);
   assert.equal(existsSync(dataDir!), false);
-  assert.throws(() => process.kill(Number(pid), 0), { code: 'ESRCH' });
+  assert.equal(isRunning(Number(pid)), false);
 });
+
+/** One that has ended may still stand in the table of processes, where nothing takes in the orphans (a container without an init). */
+function isRunning(pid: number): boolean {
+  const stat = `/proc/${pid}/stat`;
+  if (existsSync('/proc/self/stat')) return existsSync(stat) && !/\) [ZX] /.test(readFileSync(stat, 'latin1'));
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
