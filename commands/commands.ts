@@ -6,7 +6,7 @@ import { dropExternalConnection } from './dropExternalConnection.ts';
 import { exportIntoCsv } from './exportIntoCsv.ts';
 import { grantOnExternalConnection, revokeOnExternalConnection } from './grantOnExternalConnection.ts';
 import { grantSystem, revokeSystem } from './grantSystem.ts';
-import { notYet } from './notYet.ts';
+import { commandToCome, notYet } from './notYet.ts';
 import { showCreateAllExternalConnections, showCreateExternalConnection } from './showCreateExternalConnection.ts';
 import { showExternalConnection, showExternalConnections } from './showExternalConnections.ts';
 import { showGrantsOnExternalConnection, showSystemGrants } from './showGrants.ts';
@@ -25,6 +25,18 @@ export const commands: { readonly [K in StatementKind]: Command<K> } = {
   revokeSystem,
   showSystemGrants,
   exportIntoCsv,
+  backup: commandToCome('backup', 'BACKUP'),
+  backupDetached: commandToCome('backupDetached', 'BACKUP'),
+  restore: commandToCome('restore', 'RESTORE'),
+  restoreDetached: commandToCome('restoreDetached', 'RESTORE'),
+  showBackups: commandToCome('showBackups', 'SHOW BACKUPS'),
+  showBackup: commandToCome('showBackup', 'SHOW BACKUP'),
+  showJobs: commandToCome('showJobs', 'SHOW JOBS'),
+  showJob: commandToCome('showJob', 'SHOW JOB'),
+  showJobWhenComplete: commandToCome('showJobWhenComplete', 'SHOW JOB WHEN COMPLETE'),
+  pauseJobs: commandToCome('pauseJobs', 'PAUSE JOBS'),
+  resumeJobs: commandToCome('resumeJobs', 'RESUME JOBS'),
+  cancelJobs: commandToCome('cancelJobs', 'CANCEL JOBS'),
   notYet,
 };
 

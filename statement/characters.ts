@@ -26,6 +26,17 @@ export function foldIdentifier(word: string): string {
   return word.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
+/** NAMEDATALEN - 1: PostgreSQL cuts every name to so many bytes, both where it is made and where it is used. */
+const maxNameBytes = 63;
+
+export function clipName(name: string): string {
+  const bytes = new TextEncoder().encode(name);
+  if (bytes.length <= maxNameBytes) return name;
+  let end = maxNameBytes;
+  while ((bytes[end]! & 0xc0) === 0x80) end--;
+  return new TextDecoder().decode(bytes.subarray(0, end));
+}
+
 /**
  * Characters as PostgreSQL counts them in error positions: code points, 1-based. Remembers how far it has counted: a text of
  * ten thousand statements or options is counted once, not once for each.

@@ -1,5 +1,13 @@
 /** A statement of ours for logs and job descriptions: its words and names, never a URI, an option's value or a query. */
-import type { PrivilegeList, RoleSpecification, Statement, StringOrParameter } from './statement.ts';
+import type {
+  BackupReference,
+  BackupTargets,
+  ControlJobsStatement,
+  PrivilegeList,
+  RoleSpecification,
+  Statement,
+  StringOrParameter,
+} from './statement.ts';
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
@@ -19,6 +27,23 @@ function roleText(role: RoleSpecification): string {
 const roles = (list: readonly RoleSpecification[]): string => list.map(roleText).join(', ');
 const forRoles = (list: readonly RoleSpecification[] | undefined): string => (list ? ` FOR ${roles(list)}` : '');
 const privileges = (list: PrivilegeList): string => (list === 'all' ? 'ALL' : list.join(', '));
+
+function targets(list: BackupTargets): string {
+  if (list.kind === 'database') return `DATABASE ${names(list.databases)}`;
+  const patterns = list.patterns.map(({ names, all }) => [...names.map(nameText), ...(all ? ['*'] : [])].join('.'));
+  return `TABLE ${patterns.join(', ')}`;
+}
+
+/** A folder's name is no secret if it looks like one; anything else was meant to be something else. */
+function reference(from: BackupReference): string {
+  if (from.kind === 'latest') return 'LATEST';
+  if (from.path.kind === 'parameter') return `$${from.path.number}`;
+  return /^[\d/.-]{1,40}$/.test(from.path.value) ? `'${from.path.value}'` : '***';
+}
+
+const jobs = (list: readonly StringOrParameter[]): string =>
+  list.map((job) => (job.kind === 'parameter' ? `$${job.number}` : /^\d{1,19}$/.test(job.value) ? job.value : '***')).join(', ');
+const controlJobs = (verb: string, statement: ControlJobsStatement): string => `${verb} JOBS ${jobs(statement.jobs)}`;
 
 /** One line of text that may be written to a log. */
 export function describeStatement(statement: Statement): string {
@@ -51,6 +76,30 @@ export function describeStatement(statement: Statement): string {
       const options = statement.options.map(({ name }) => nameText(name)).join(', ');
       return `EXPORT INTO CSV ***${options === '' ? '' : ` WITH ${options}`} FROM ***`;
     }
+    case 'backup':
+    case 'backupDetached':
+      return `BACKUP ${targets(statement.targets)} INTO ***${statement.kind === 'backup' ? '' : ' WITH detached'}`;
+    case 'restore':
+    case 'restoreDetached': {
+      const detached = statement.kind === 'restore' ? '' : ' WITH detached';
+      return `RESTORE ${targets(statement.targets)} FROM ${reference(statement.from)} IN ***${detached}`;
+    }
+    case 'showBackups':
+      return 'SHOW BACKUPS IN ***';
+    case 'showBackup':
+      return `SHOW BACKUP ${statement.schemas ? 'SCHEMAS ' : ''}FROM ${reference(statement.from)} IN ***`;
+    case 'showJobs':
+      return 'SHOW JOBS';
+    case 'showJob':
+      return `SHOW JOB ${jobs([statement.job])}`;
+    case 'showJobWhenComplete':
+      return `SHOW JOBS WHEN COMPLETE ${jobs(statement.jobs)}`;
+    case 'pauseJobs':
+      return controlJobs('PAUSE', statement);
+    case 'resumeJobs':
+      return controlJobs('RESUME', statement);
+    case 'cancelJobs':
+      return controlJobs('CANCEL', statement);
     case 'notYet':
       return statement.what;
   }

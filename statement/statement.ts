@@ -26,6 +26,57 @@ export interface StatementOption {
 /** `'all'` for ALL [PRIVILEGES]; else the words as written, upper-cased, in statement order. */
 export type PrivilegeList = 'all' | readonly string[];
 
+/**
+ * `t`, `s.t`, `d.s.t`, `s.*`, `d.*`, `d.s.*`, `*`: names as PostgreSQL folds and cuts them, without their dots. What two of them mean (a schema, or a
+ * database with its public schema) depends on what there is: the command decides.
+ */
+export interface TablePattern {
+  /** At most three; with `all` at most two. */
+  readonly names: readonly string[];
+  /** Ends in `*`. */
+  readonly all: boolean;
+}
+
+/** What BACKUP takes and RESTORE gives back. At least one of either. */
+export type BackupTargets =
+  | { readonly kind: 'database'; readonly databases: readonly string[] }
+  | { readonly kind: 'table'; readonly patterns: readonly TablePattern[] };
+
+export interface BackupStatement {
+  readonly targets: BackupTargets;
+  readonly uri: StringOrParameter;
+}
+
+/** Which backup of a collection: the newest finished one, or a folder as SHOW BACKUPS prints it. */
+export type BackupReference = { readonly kind: 'latest' } | { readonly kind: 'subdirectory'; readonly path: StringOrParameter };
+
+export interface RestoreOptions {
+  readonly intoDb?: StringOrParameter;
+  readonly newDbName?: StringOrParameter;
+  readonly schemaOnly: boolean;
+  readonly verifyBackupTableData: boolean;
+  readonly skipMissingForeignKeys: boolean;
+  readonly skipMissingSequences: boolean;
+  readonly skipMissingSequenceOwners: boolean;
+  readonly skipMissingViews: boolean;
+  readonly skipMissingUdfs: boolean;
+  /** Owners and privileges come back too. */
+  readonly grants: boolean;
+}
+
+export interface RestoreStatement {
+  readonly targets: BackupTargets;
+  readonly from: BackupReference;
+  readonly uri: StringOrParameter;
+  readonly options: RestoreOptions;
+}
+
+export interface ControlJobsStatement {
+  /** Numbers or strings as written, unchecked: decimal int8 if the user is right. At least one. */
+  readonly jobs: readonly StringOrParameter[];
+  readonly reason?: StringOrParameter;
+}
+
 /** A piece of the client's text that PostgreSQL itself is to read. */
 export interface EmbeddedQuery {
   readonly text: string;
@@ -83,6 +134,35 @@ export type Statement =
       readonly options: readonly StatementOption[];
       readonly query: EmbeddedQuery;
     }
+  | ({ readonly kind: 'backup' } & BackupStatement)
+  | ({ readonly kind: 'backupDetached' } & BackupStatement)
+  | ({ readonly kind: 'restore' } & RestoreStatement)
+  | ({ readonly kind: 'restoreDetached' } & RestoreStatement)
+  | {
+      readonly kind: 'showBackups';
+      readonly uri: StringOrParameter;
+      /** Points in time or intervals, as `commands/showBackups.ts` reads them. */
+      readonly newerThan?: StringOrParameter;
+      readonly olderThan?: StringOrParameter;
+    }
+  | {
+      readonly kind: 'showBackup';
+      readonly from: BackupReference;
+      readonly uri: StringOrParameter;
+      /** SHOW BACKUP SCHEMAS: with the statements that make the objects. */
+      readonly schemas: boolean;
+      readonly asJson: boolean;
+      readonly checkFiles: boolean;
+      readonly privileges: boolean;
+      readonly skipSize: boolean;
+    }
+  | { readonly kind: 'showJobs' }
+  /** `job`, `jobs`: numbers or strings as written, unchecked. */
+  | { readonly kind: 'showJob'; readonly job: StringOrParameter }
+  | { readonly kind: 'showJobWhenComplete'; readonly jobs: readonly StringOrParameter[] }
+  | ({ readonly kind: 'pauseJobs' } & ControlJobsStatement)
+  | ({ readonly kind: 'resumeJobs' } & ControlJobsStatement)
+  | ({ readonly kind: 'cancelJobs' } & ControlJobsStatement)
   /** A statement of either dialect that PgPier knows by name and does not carry out yet; answered 0A000. */
   | { readonly kind: 'notYet'; readonly what: string };
 

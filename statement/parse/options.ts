@@ -19,18 +19,19 @@ function bareValue(reader: TokenReader): StringOrParameter | undefined {
   return { kind: 'string', value: sign + reader.text.slice(number.start, hasUnit ? unit.end : number.end) };
 }
 
-function option(reader: TokenReader): StatementOption {
+function option(reader: TokenReader, phrases: readonly string[]): StatementOption {
   const { position } = reader;
-  const name = reader.identifierOrString();
+  const name = phrases.find((phrase) => reader.accept(phrase)) ?? reader.identifierOrString();
   if (!reader.acceptSymbol('=')) return { name, position };
-  return { name, position, value: reader.stringOrParameter(() => bareValue(reader)) };
+  return { name, position, value: reader.stringOrParameterList(() => bareValue(reader))[0]! };
 }
 
-export function options(reader: TokenReader): StatementOption[] {
+/** `phrases`: options whose name is several words, lower case, blanks between. Of a list of values the first is kept: nothing yet takes more. */
+export function options(reader: TokenReader, phrases: readonly string[] = []): StatementOption[] {
   if (!reader.accept('with')) return [];
-  if (reader.word() !== 'options' || reader.symbol(1) !== '(') return reader.list(() => option(reader));
+  if (reader.word() !== 'options' || reader.symbol(1) !== '(') return reader.list(() => option(reader, phrases));
   reader.skip(2);
-  const list = reader.list(() => option(reader));
+  const list = reader.list(() => option(reader, phrases));
   reader.expectSymbol(')');
   return list;
 }

@@ -11,8 +11,9 @@ export const maxParameter = 65_535;
 
 /** Echoed in errors wherever they stand: the words that our own grammar is made of. Everything else may be a piece of a secret. */
 const grammarWords = new Set(
-  `all as connection connections create csv drop exists export external for from grant grants if in into not on option options or parquet
-  privileges public replace revoke select show system table to values with`.split(/\s+/),
+  `all as backup backups complete connection connections create csv database drop exists export external for from grant grants if in into job
+  jobs latest newer not of older on option options or parquet privileges public reason replace restore revoke schemas select show system table
+  than time to values when with`.split(/\s+/),
 );
 
 export class TokenReader {
@@ -105,6 +106,11 @@ export class TokenReader {
     return this.value(token);
   }
 
+  /** What may stand behind the dot of a name: any word, reserved or not, or a quoted identifier. */
+  label(): string {
+    return this.word() === '' ? this.identifier() : this.anyWord();
+  }
+
   /** A bare word, reserved or not, folded. */
   anyWord(): string {
     const word = this.word();
@@ -133,6 +139,15 @@ export class TokenReader {
       this.casts();
     }
     return result;
+  }
+
+  /** One such value, or several in parentheses with commas between. */
+  stringOrParameterList(other?: () => StringOrParameter | undefined): StringOrParameter[] {
+    if (!this.hasListInParentheses()) return [this.stringOrParameter(other)];
+    this.expectSymbol('(');
+    const list = this.list(() => this.stringOrParameter(other));
+    this.expectSymbol(')');
+    return list;
   }
 
   /** All that is left, for PostgreSQL to read. Fails if nothing is left or it does not begin as a query does. */
@@ -189,7 +204,14 @@ export class TokenReader {
   private mayHoldSecret(token: Token): boolean {
     const isWord = token.kind === 'word';
     if (!isWord) return token.kind !== 'punctuation' && token.kind !== 'parameter';
-    return ['as', 'csv', 'parquet', 'with'].includes(tokenValue(this.text, token));
+    const word = tokenValue(this.text, token);
+    return ['as', 'csv', 'in', 'parquet', 'with'].includes(word) || (word === 'into' && !this.isExport);
+  }
+
+  /** EXPORT alone has a word of the grammar behind INTO, not a URI. */
+  private get isExport(): boolean {
+    const first = this.tokens[0];
+    return first?.kind === 'word' && tokenValue(this.text, first) === 'export';
   }
 
   private plainStringOrParameter(): StringOrParameter {
@@ -214,6 +236,19 @@ export class TokenReader {
     if (value === '' && isIdentifier(token)) this.fail();
     this.index += taken;
     return value;
+  }
+
+  /** Whether a `(` comes next whose `)` closes behind a comma. */
+  private hasListInParentheses(): boolean {
+    let depth = 0;
+    for (let ahead = 0; this.token(ahead) !== undefined; ahead++) {
+      const symbol = this.symbol(ahead);
+      if (symbol === '(') depth++;
+      else if (symbol === ')') depth--;
+      else if (symbol === ',' && depth === 1) return true;
+      if (depth === 0) return false;
+    }
+    return false;
   }
 
   /** `::type`, as often as it comes: ignored, since what we read is text either way. */

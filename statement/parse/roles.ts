@@ -1,22 +1,12 @@
 /** Lists of roles and privileges, shared by GRANT, REVOKE and SHOW GRANTS. */
+import { clipName } from '../characters.ts';
 import type { PrivilegeList, RoleSpecification } from '../statement.ts';
 import type { TokenReader } from './reader.ts';
-
-/** NAMEDATALEN - 1: PostgreSQL cuts every role name to so many bytes, both where it is made and where it is used. */
-const maxNameBytes = 63;
-
-function clip(name: string): string {
-  const bytes = new TextEncoder().encode(name);
-  if (bytes.length <= maxNameBytes) return name;
-  let end = maxNameBytes;
-  while ((bytes[end]! & 0xc0) === 0x80) end--;
-  return new TextDecoder().decode(bytes.subarray(0, end));
-}
 
 function role(reader: TokenReader): RoleSpecification {
   if (reader.accept('current_user') || reader.accept('current_role')) return { kind: 'currentUser' };
   if (reader.accept('session_user')) return { kind: 'sessionUser' };
-  const name = clip(reader.identifier());
+  const name = clipName(reader.identifier());
   // As in PostgreSQL, "public" in quotes is PUBLIC too.
   return name === 'public' ? { kind: 'public' } : { kind: 'role', name };
 }

@@ -6,6 +6,8 @@
  * sends each to bare servers. `claims` narrows an entry whose words PostgreSQL might take.
  */
 import type { Statement } from '../statement.ts';
+import { backup } from './backup.ts';
+import { controlJobs } from './controlJobs.ts';
 import { createExternalConnection } from './createExternalConnection.ts';
 import { dropExternalConnection } from './dropExternalConnection.ts';
 import { exportInto } from './exportInto.ts';
@@ -13,11 +15,15 @@ import { grantOnExternalConnection, isGrantOnExternalConnection } from './grantO
 import { grantSystem, isGrantSystem } from './grantSystem.ts';
 import { notYet } from './notYet.ts';
 import type { TokenReader } from './reader.ts';
+import { restore } from './restore.ts';
 import { isRevokeOnExternalConnection, revokeOnExternalConnection } from './revokeOnExternalConnection.ts';
 import { isRevokeSystem, revokeSystem } from './revokeSystem.ts';
+import { showBackup } from './showBackup.ts';
+import { showBackups } from './showBackups.ts';
 import { showCreateExternalConnection } from './showCreateExternalConnection.ts';
 import { showExternalConnections } from './showExternalConnections.ts';
 import { showGrantsOnExternalConnection, showSystemGrants } from './showGrants.ts';
+import { showJobs } from './showJobs.ts';
 
 export interface StatementHead {
   /** Lower-case words, blanks between. The first entry whose words and `claims` fit is taken, so the longer head stands first. */
@@ -35,12 +41,12 @@ const hasOperand = (reader: TokenReader): boolean => reader.token(2) !== undefin
 /** `@stage/path`, or the quoted spelling for drivers that take @ for a parameter. */
 const namesStage = (reader: TokenReader): boolean => reader.symbol(1).startsWith('@') || reader.token(1)?.kind === 'string';
 
-const jobHeads = ['pause', 'resume', 'cancel'].flatMap((verb) =>
-  ['job', 'jobs', 'schedule', 'schedules', 'all'].map((object): StatementHead => {
-    const what = `${verb} ${object.startsWith('schedule') ? 'schedules' : 'jobs'}`.toUpperCase();
-    return { head: `${verb} ${object}`, parse: notYet(what) };
-  }),
-);
+const jobHeads = (['pause', 'resume', 'cancel'] as const).flatMap((verb) => [
+  ...['job', 'jobs', 'all'].map((object): StatementHead => ({ head: `${verb} ${object}`, parse: controlJobs(verb) })),
+  ...['schedule', 'schedules'].map(
+    (object): StatementHead => ({ head: `${verb} ${object}`, parse: notYet(`${verb} schedules`.toUpperCase()) }),
+  ),
+]);
 
 export const statementHeads: readonly StatementHead[] = [
   { head: 'create external table', parse: notYet('CREATE EXTERNAL TABLE') },
@@ -66,10 +72,10 @@ export const statementHeads: readonly StatementHead[] = [
   { head: 'export', parse: exportInto },
   { head: 'import into', parse: notYet('IMPORT INTO') },
 
-  { head: 'backup', parse: notYet('BACKUP') },
-  { head: 'restore', parse: notYet('RESTORE') },
-  { head: 'show backups', claims: hasOperand, parse: notYet('SHOW BACKUPS') },
-  { head: 'show backup', claims: hasOperand, parse: notYet('SHOW BACKUP') },
+  { head: 'backup', parse: backup },
+  { head: 'restore', parse: restore },
+  { head: 'show backups', claims: hasOperand, parse: showBackups },
+  { head: 'show backup', claims: hasOperand, parse: showBackup },
 
   { head: 'create schedule', parse: notYet('CREATE SCHEDULE') },
   { head: 'alter schedule', parse: notYet('ALTER SCHEDULE') },
@@ -89,9 +95,9 @@ export const statementHeads: readonly StatementHead[] = [
   { head: 'show changefeed jobs', parse: notYet('SHOW CHANGEFEED JOBS') },
   { head: 'show changefeed job', parse: notYet('SHOW CHANGEFEED JOB') },
 
-  { head: 'show jobs', claims: isNoDottedSetting, parse: notYet('SHOW JOBS') },
-  { head: 'show automatic jobs', parse: notYet('SHOW JOBS') },
-  { head: 'show job', claims: hasOperand, parse: notYet('SHOW JOB') },
+  { head: 'show jobs', claims: isNoDottedSetting, parse: showJobs },
+  { head: 'show automatic jobs', parse: notYet('SHOW AUTOMATIC JOBS') },
+  { head: 'show job', claims: hasOperand, parse: showJobs },
   ...jobHeads,
 
   { head: 'create connection', parse: notYet('CREATE CONNECTION') },

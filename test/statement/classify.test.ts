@@ -120,7 +120,7 @@ const readings: readonly [string, Statement, string][] = [
     'EXPORT INTO CSV *** WITH "compression" FROM ***',
   ],
   ["EXPORT INTO PARQUET 'x' FROM VALUES (1)", { kind: 'notYet', what: 'EXPORT INTO PARQUET' }, 'EXPORT INTO PARQUET'],
-  ["BACKUP INTO 's3://secret'", { kind: 'notYet', what: 'BACKUP' }, 'BACKUP'],
+  ["BACKUP INTO 's3://secret'", { kind: 'notYet', what: 'BACKUP of a whole cluster' }, 'BACKUP of a whole cluster'],
   ["COPY /* hint */ INTO t FROM 's3://secret'", { kind: 'notYet', what: 'COPY INTO' }, 'COPY INTO'],
 ];
 
