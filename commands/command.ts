@@ -1,5 +1,6 @@
 /** What a statement of ours is made of: the shape of a row in `commands.ts`, and what a handler is given. */
 import type { CatalogTransaction } from '../catalog/catalog.ts';
+import type { Jobs } from '../jobs/job.ts';
 import type { BackendLogin, Workers } from '../jobs/task.ts';
 import type { Column, Value } from '../protocol/values.ts';
 import type { StatementKind, StatementOf, StringOrParameter } from '../statement/statement.ts';
@@ -33,6 +34,8 @@ export interface CommandContext {
   /** Bound to the client's transaction: what it writes counts when the client's transaction commits. */
   readonly catalog: CatalogTransaction;
   readonly workers: Workers;
+  /** Begins the job of a statement: `run` and waits for it, or `create` and answers at once. */
+  readonly jobs: Jobs;
   readonly logins: JobLogins;
   /** Values of $1, $2, … as text; their declared type OID (0 = none declared). Null is SQL NULL. */
   readonly parameters: readonly { readonly value: string | null; readonly typeOid: number }[];
@@ -53,15 +56,21 @@ export interface CommandResult {
   readonly tag: string;
 }
 
+/**
+ * `catalogChange` counts when the client's transaction commits and is refused in read-only ones. `job` is refused inside transaction blocks and
+ * begins only after Sync. `request` takes effect at once, whatever becomes of the transaction, as pg_cancel_backend() does.
+ */
+export type Nature = 'read' | 'catalogChange' | 'job' | 'request';
+
 export interface Command<K extends StatementKind = StatementKind> {
   readonly kind: K;
   /** The statement in its own words, `CREATE EXTERNAL CONNECTION`. */
   readonly statement: string;
-  /** Result columns, or null where the statement returns no rows (its Describe is NoData). */
-  readonly columns: readonly Column[] | null;
+  /** Result columns, or null where the statement returns no rows (its Describe is NoData). Asked by `columnsOf`. */
+  readonly columns: readonly Column[] | null | ((statement: StatementOf<K>) => readonly Column[] | null);
   /** Who may run it, in words, for the reader of the table; the handler asks the gate. */
   readonly privilege: string;
-  /** `catalogChange` is refused in read-only transactions; `job` also inside transaction blocks, and begins only after Sync. */
-  readonly nature: 'read' | 'catalogChange' | 'job';
+  /** Asked by `natureOf`. */
+  readonly nature: Nature | ((statement: StatementOf<K>) => Nature);
   run(context: CommandContext, statement: StatementOf<K>): Promise<CommandResult>;
 }

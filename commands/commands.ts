@@ -1,6 +1,7 @@
 /** Everything PgPier answers. Each row tells its statement, columns, privilege and nature; reading them is reading the product. */
-import type { StatementKind } from '../statement/statement.ts';
-import type { Command } from './command.ts';
+import type { Column } from '../protocol/values.ts';
+import type { Statement, StatementKind } from '../statement/statement.ts';
+import type { Command, Nature } from './command.ts';
 import { createExternalConnection } from './createExternalConnection.ts';
 import { dropExternalConnection } from './dropExternalConnection.ts';
 import { exportIntoCsv } from './exportIntoCsv.ts';
@@ -40,7 +41,19 @@ export const commands: { readonly [K in StatementKind]: Command<K> } = {
   notYet,
 };
 
-/** The row for a statement: its columns, nature and words. */
+/** The row for a statement: its words and what carries it out. */
 export function commandFor<K extends StatementKind>(statement: { readonly kind: K }): Command<K> {
   return commands[statement.kind];
+}
+
+/** Result columns; null where the statement returns no rows. Options of some statements add columns. */
+export function columnsOf(statement: Statement): readonly Column[] | null {
+  const { columns } = commandFor(statement);
+  return typeof columns === 'function' ? columns(statement) : columns;
+}
+
+/** A detached BACKUP is a catalog change; one that is waited for is a job. */
+export function natureOf(statement: Statement): Nature {
+  const { nature } = commandFor(statement);
+  return typeof nature === 'function' ? nature(statement) : nature;
 }

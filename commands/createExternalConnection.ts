@@ -4,8 +4,8 @@ import { PgPierError } from '../errors.ts';
 import { redactUri } from '../external/redact.ts';
 import { findStorage, type StorageProvider } from '../external/storage/storages.ts';
 import { type ExternalUri, formatUri, parseUri } from '../external/uri.ts';
+import { requireImplicitAccess } from '../jobs/destination.ts';
 import type { Command, CommandContext } from './command.ts';
-import { requireImplicitAccess } from './destination.ts';
 
 /** Of its UTF-8 form. Longer ones do not fit an index, and nobody writes them in a URI. */
 const longestName = 1024;

@@ -1,8 +1,8 @@
 /** EXPORT INTO CSV: the rows of a query as CSV files on an external storage. */
 import { randomBytes } from 'node:crypto';
 import { PgPierError } from '../errors.ts';
+import { resolveStorage } from '../jobs/destination.ts';
 import type { Command } from './command.ts';
-import { resolveStorage } from './destination.ts';
 import { csvExportOptions } from './exportOptions.ts';
 
 export const exportIntoCsv: Command<'exportIntoCsv'> = {

@@ -2,6 +2,7 @@
  * What a long statement is once it has become a job: the contract between the queue (`queue/`), which knows nothing of backups, and the kinds
  * of jobs (`jobKinds.ts`), which know nothing of leases. The row in `pgpier.job` is the one truth about a job's state.
  */
+import type { CatalogTransaction } from '../catalog/catalog.ts';
 import type { Asker, JobLogins, Notice } from '../commands/command.ts';
 import type { Storage } from '../external/storage/storage.ts';
 
@@ -63,4 +64,23 @@ export interface JobKind<Payload = unknown> {
   run(run: JobRun<Payload>): Promise<JobResult>;
   /** Takes back what attempts left, after a failure or CANCEL. `signal` here is a deadline. Must bear being repeated. */
   revert(run: JobRun<Payload>): Promise<void>;
+}
+
+/** Jobs, as a statement sees them. Reject with PgPierError. */
+export interface Jobs {
+  /**
+   * Foreground: makes the job, which counts at once, and waits for its end; tells its progress by NOTICE. When the statement's signal aborts, the
+   * job is cancelled and undone before the signal's reason is thrown. Otherwise rejects with the job's own error.
+   */
+  run(spec: JobSpec): Promise<{ readonly id: string; readonly result: JobResult }>;
+  /** Detached: a catalog change, which counts and begins when the client's transaction commits. Resolves to the job's id. */
+  create(spec: JobSpec): Promise<string>;
+}
+
+/** The statement that begins jobs. */
+export interface StatementOfJob {
+  readonly asker: Asker;
+  readonly catalog: CatalogTransaction;
+  notice(notice: Notice): void;
+  readonly signal: AbortSignal;
 }

@@ -4,6 +4,8 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { type Catalog, openCatalog, type SecretKeySource } from '../catalog/catalog.ts';
+import { PgPierError } from '../errors.ts';
+import type { Jobs } from '../jobs/job.ts';
 import { createJobLogins } from '../jobs/loginRole.ts';
 import { startWorkers } from '../jobs/pool.ts';
 import type { Config } from './config.ts';
@@ -82,7 +84,7 @@ export async function start(
     }),
     backend: { ...loginPath(target), ...rootCertificate(target) },
     auth: { mode: config.auth, trustedBackend: config.trustBackend || passwordless, loopbackOnly: passwordless },
-    startSession: createStartSession({ catalog, workers, logins, log }),
+    startSession: createStartSession({ catalog, workers, jobs: noJobs, logins, log }),
     log,
     drainTimeoutMs: config.drainTimeoutMs,
   });
@@ -164,3 +166,8 @@ function figures(listener: Listener | undefined): readonly Figure[] {
     counter('cancelRequests', 'cancel_requests', 'Cancel requests received'),
   ];
 }
+
+const noJobs = (): Jobs => {
+  const refuse = () => Promise.reject(new PgPierError('notSupported', { what: 'BACKUP' }));
+  return { run: refuse, create: refuse };
+};

@@ -1,6 +1,8 @@
 /** Whether statements may run where they stand: read-only transactions, transaction blocks, the client's encoding. */
-import type { Command, CommandResult } from '../../commands/command.ts';
+import type { CommandResult } from '../../commands/command.ts';
+import { commandFor, natureOf } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError } from '../../errors.ts';
+import type { Statement } from '../../statement/statement.ts';
 
 export interface Surroundings {
   readonly readOnly: boolean;
@@ -9,10 +11,11 @@ export interface Surroundings {
 }
 
 /** Errors: 25006, 25001. */
-export function refusalOf(command: Command, surroundings: Surroundings): ErrorData | undefined {
-  const statement = command.statement;
-  if (command.nature === 'catalogChange' && surroundings.readOnly) return new PgPierError('readOnlyTransaction', { statement }).data;
-  if (command.nature === 'job' && surroundings.insideTransaction) return new PgPierError('insideTransaction', { statement }).data;
+export function refusalOf(asked: Statement, surroundings: Surroundings): ErrorData | undefined {
+  const { statement } = commandFor(asked);
+  const nature = natureOf(asked);
+  if (nature === 'catalogChange' && surroundings.readOnly) return new PgPierError('readOnlyTransaction', { statement }).data;
+  if (nature === 'job' && surroundings.insideTransaction) return new PgPierError('insideTransaction', { statement }).data;
   return undefined;
 }
 

@@ -1,7 +1,7 @@
 /** Statements of ours in the extended protocol: shadows under the client's own names (own statements §1). */
 import type { Stamp } from '../../catalog/catalog.ts';
 import type { CommandContext } from '../../commands/command.ts';
-import { commandFor } from '../../commands/commands.ts';
+import { columnsOf, natureOf } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
 import { commandComplete, readCommandTag, rowTag } from '../../protocol/backend/commandComplete.ts';
 import { dataRow } from '../../protocol/backend/dataRow.ts';
@@ -46,10 +46,9 @@ export class ExtendedQuery {
     if (meaning.kind === 'mixed' || meaning.statements.length > 1)
       return this.#refuseParse(parse.name, new PgPierError('multipleCommands').data);
     const own = meaning.statements[0]!;
-    const command = commandFor(own.statement);
     const typeOids = shadowOids(parse.typeOids, own.parameterCount);
-    const prepared = { own, command, typeOids, declaredOids: parse.typeOids };
-    relay.toBackend(writeParse(parse.name, shadowText(command), typeOids), sent.parse, {
+    const prepared = { own, columns: columnsOf(own.statement), typeOids, declaredOids: parse.typeOids };
+    relay.toBackend(writeParse(parse.name, shadowText(prepared.columns), typeOids), sent.parse, {
       whole: false,
       kind: 'parse',
       name: parse.name,
@@ -144,7 +143,7 @@ export class ExtendedQuery {
 
   async #run(note: PermissionNote, portal: Portal): Promise<void> {
     const host = this.#host;
-    const { command } = portal.prepared;
+    const { statement } = portal.prepared.own;
     host.own('asking');
     const asked = await host.ask(askerQuery, 'extended');
     if (asked.kind === 'error') {
@@ -152,7 +151,7 @@ export class ExtendedQuery {
       return host.finish();
     }
     const state = readSessionState(asked.row);
-    const refusal = refusalOf(command, { readOnly: state.readOnly, insideTransaction: host.status !== 'I' || note.afterExecute });
+    const refusal = refusalOf(statement, { readOnly: state.readOnly, insideTransaction: host.status !== 'I' || note.afterExecute });
     if (refusal !== undefined) return this.#fail(refusal);
     let parameters: CommandContext['parameters'];
     try {
@@ -161,7 +160,7 @@ export class ExtendedQuery {
       return this.#fail(toErrorData(error));
     }
     let stamp: Stamp = { kind: 'immediate' };
-    if (command.nature === 'catalogChange') {
+    if (natureOf(statement) === 'catalogChange') {
       const marked = await host.ask(markQuery, 'extended');
       if (marked.kind === 'error') {
         host.relay.toClient(host.errorBytes(new PgPierError('cannotMark').data));
@@ -169,7 +168,7 @@ export class ExtendedQuery {
       }
       stamp = { kind: 'transaction', xid: readMark(marked.row) };
     }
-    const ready = command.nature === 'job' ? await host.nextSync() : 'none';
+    const ready = natureOf(statement) === 'job' ? await host.nextSync() : 'none';
     if (ready === 'gone') return host.finish();
     await this.#carryOut(note, portal, state, parameters, stamp, ready === 'none' ? undefined : ready);
   }
@@ -184,14 +183,14 @@ export class ExtendedQuery {
     ready: Buffer | undefined,
   ): Promise<void> {
     const host = this.#host;
-    const { command, own } = portal.prepared;
+    const { own } = portal.prepared;
     const outcome = await runStatements(host.services, {
       statements: [own.statement],
       parameters,
       state,
       session: host.id,
       stamp,
-      abort: host.run(command.nature === 'job'),
+      abort: host.run(natureOf(own.statement) === 'job'),
       notice: (notice) => {
         if (noticePasses(notice, state.clientMinMessages)) host.notice(notice);
       },
@@ -208,7 +207,7 @@ export class ExtendedQuery {
   }
 
   #sendRows(portal: Portal, maxRows: number): void {
-    const { columns } = portal.prepared.command;
+    const { columns } = portal.prepared;
     if (portal.progress.kind !== 'executed' || portal.bind === 'tooLarge') return;
     const { rows, next, tag } = portal.progress;
     if (columns === null) return this.#host.relay.toClient(commandComplete(tag));

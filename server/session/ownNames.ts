@@ -2,14 +2,14 @@
  * Which prepared statements and portals of a session are ours. The backend keeps the names themselves (each of ours is a shadow there); this is
  * only what it said so far, plus what is under way in the ledger (own statements: pitfalls 3, 4). Pure.
  */
-import type { Command } from '../../commands/command.ts';
 import type { Bind } from '../../protocol/frontend/bind.ts';
-import type { Value } from '../../protocol/values.ts';
+import type { Column, Value } from '../../protocol/values.ts';
 import type { OwnStatement } from '../../statement/statement.ts';
 
 export interface Prepared {
   readonly own: OwnStatement;
-  readonly command: Command;
+  /** Null where the statement returns no rows. */
+  readonly columns: readonly Column[] | null;
   /** As the shadow declares them: every parameter has a type. */
   readonly typeOids: readonly number[];
   /** As the client declared them; 0: not declared. */

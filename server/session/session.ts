@@ -1,7 +1,7 @@
 /** One client's session after login: what passes, what is ours, and when each may go on. */
 import { randomUUID } from 'node:crypto';
 import type { Notice } from '../../commands/command.ts';
-import { commandFor } from '../../commands/commands.ts';
+import { commandFor, natureOf } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError } from '../../errors.ts';
 import { errorResponse, noticeResponse, readErrorFields } from '../../protocol/backend/errorResponse.ts';
 import type { TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
@@ -291,7 +291,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
         return this.#refuse(new PgPierError('mixedStatements').data);
       case 'own': {
         if (ledger.length > 0 || this.cancelling) return this.settle();
-        const job = meaning.statements.find(({ statement }) => commandFor(statement).nature === 'job');
+        const job = meaning.statements.find(({ statement }) => natureOf(statement) === 'job');
         if (job !== undefined && meaning.statements.length > 1) {
           return this.#refuse(new PgPierError('insideTransaction', { statement: commandFor(job.statement).statement }).data);
         }

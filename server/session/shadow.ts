@@ -2,20 +2,19 @@
  * What the backend gets in place of a statement of ours (own statements §1): PostgreSQL then does names, portals, Describe, formats and 25P02 for us,
  * and never sees the text or a value.
  */
-import type { Command, CommandContext } from '../../commands/command.ts';
+import type { CommandContext } from '../../commands/command.ts';
 import { PgPierError } from '../../errors.ts';
 import { formatOf } from '../../protocol/backend/rowDescription.ts';
 import type { Bind } from '../../protocol/frontend/bind.ts';
-import { decodeParameter } from '../../protocol/values.ts';
+import { type Column, decodeParameter } from '../../protocol/values.ts';
 import type { Prepared } from './ownNames.ts';
 
 const textOid = 25;
 
 /** An empty select with the statement's columns; without columns a utility statement that needs no right and leaves no trace. */
-export function shadowText(command: Command): string {
-  if (command.columns === null) return 'reset pgpier.void';
-  const columns = command.columns.map((column) => `null::pg_catalog.${column.type} as "${column.name}"`);
-  return `select ${columns.join(', ')} where false`;
+export function shadowText(columns: readonly Column[] | null): string {
+  if (columns === null) return 'reset pgpier.void';
+  return `select ${columns.map(({ name, type }) => `null::pg_catalog.${type} as "${name}"`).join(', ')} where false`;
 }
 
 /** The command tags with which a finished shadow says that nothing earlier failed: our permission to begin. */

@@ -2,7 +2,7 @@
 
 import type { Stamp } from '../../catalog/catalog.ts';
 import type { CommandResult } from '../../commands/command.ts';
-import { commandFor } from '../../commands/commands.ts';
+import { columnsOf, natureOf } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError } from '../../errors.ts';
 import { commandComplete, rowTag } from '../../protocol/backend/commandComplete.ts';
 import { dataRow } from '../../protocol/backend/dataRow.ts';
@@ -28,11 +28,11 @@ export async function runSimpleQuery(host: Conversation, own: readonly OwnStatem
   const state = readSessionState(asked.row);
   const insideTransaction = status !== 'I' || statements.length > 1;
   for (const statement of statements) {
-    const refusal = refusalOf(commandFor(statement), { readOnly: state.readOnly, insideTransaction });
+    const refusal = refusalOf(statement, { readOnly: state.readOnly, insideTransaction });
     if (refusal !== undefined) return fail(host, refusal, status);
   }
   let stamp: Stamp = { kind: 'immediate' };
-  if (status === 'T' && statements.some((statement) => commandFor(statement).nature === 'catalogChange')) {
+  if (status === 'T' && statements.some((statement) => natureOf(statement) === 'catalogChange')) {
     const marked = await host.ask(markQuery, 'simple');
     if (marked.kind === 'error') {
       host.relay.toClient(Buffer.concat([host.errorBytes(new PgPierError('cannotMark').data), readyForQuery(marked.status ?? 'E')]));
@@ -50,7 +50,7 @@ async function run(
   stamp: Stamp,
   status: TransactionStatus,
 ): Promise<void> {
-  const abort = host.run(statements.some((statement) => commandFor(statement).nature === 'job'));
+  const abort = host.run(statements.some((statement) => natureOf(statement) === 'job'));
   const outcome = await runStatements(host.services, {
     statements,
     parameters: [],
@@ -73,7 +73,7 @@ async function run(
 }
 
 function resultMessages(statement: Statement, result: CommandResult): Buffer[] {
-  const { columns } = commandFor(statement);
+  const columns = columnsOf(statement);
   if (columns === null) return [commandComplete(result.tag)];
   return [
     rowDescription(columns),

@@ -3,6 +3,7 @@ import type { Catalog, Stamp } from '../../catalog/catalog.ts';
 import type { CommandContext, CommandResult, JobLogins, Notice } from '../../commands/command.ts';
 import { commandFor } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
+import type { Jobs, StatementOfJob } from '../../jobs/job.ts';
 import type { Workers } from '../../jobs/task.ts';
 import type { Statement } from '../../statement/statement.ts';
 import type { SessionState } from './askerQuery.ts';
@@ -10,6 +11,7 @@ import type { SessionState } from './askerQuery.ts';
 export interface Services {
   readonly catalog: Catalog;
   readonly workers: Workers;
+  readonly jobs: (statement: StatementOfJob) => Jobs;
   readonly logins: JobLogins;
   readonly log: { error(fields: object, message: string): void };
 }
@@ -42,6 +44,7 @@ export async function runStatements(services: Services, run: Run): Promise<Outco
         asker: state.asker,
         catalog,
         workers: services.workers,
+        jobs: services.jobs({ asker: state.asker, catalog, notice: run.notice, signal: abort.signal }),
         logins: services.logins,
         parameters: run.parameters,
         text: (value) => (value.kind === 'string' ? value.value : parameterText(run.parameters, value.number)),

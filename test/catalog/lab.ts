@@ -106,6 +106,7 @@ export class Session {
         asker,
         catalog,
         workers: this.workers,
+        jobs: { run: () => Promise.reject(new Error('no jobs here')), create: () => Promise.reject(new Error('no jobs here')) },
         logins: { open: () => Promise.reject(new Error('no job logins here')) },
         parameters: [],
         text: (value) => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { commands } from '../../commands/commands.ts';
-import { resolveStorage } from '../../commands/destination.ts';
 import { PgPierError } from '../../errors.ts';
+import { resolveStorage } from '../../jobs/destination.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
 import { fakeWorkers, Lab, refusalOf, type Session } from '../catalog/lab.ts';
 import { missingPostgres } from '../servers/postgres.ts';

@@ -1,4 +1,4 @@
-/** The direction of imports: server → commands → catalog, jobs → external; anything → protocol, statement, errors.ts. */
+/** The direction of imports: server → commands → jobs → catalog → external; anything → protocol, statement, errors.ts. */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -12,7 +12,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   server: ['commands', 'catalog', 'jobs', 'external'],
   commands: ['catalog', 'jobs', 'external'],
   catalog: ['external'],
-  jobs: ['external'],
+  jobs: ['catalog', 'external'],
   external: [],
   protocol: [],
   statement: [],

@@ -1,9 +1,12 @@
-/** Where a statement goes outside: the check that every such statement makes (spec: §2.5), and what `external://` stands for (§1.10). */
+/**
+ * Where a statement or its job goes outside: the check that each makes (spec: §2.5), and what `external://` stands for (§1.10). A statement
+ * asks it before it begins, a job at each attempt: rights taken away and credentials replaced meanwhile count.
+ */
 import type { CatalogTransaction } from '../catalog/catalog.ts';
 import { PgPierError } from '../errors.ts';
 import { requireStorage } from '../external/storage/storages.ts';
 import { type ExternalUri, formatUri, parseUri, withSubPath } from '../external/uri.ts';
-import type { StorageTarget } from '../jobs/task.ts';
+import type { StorageTarget } from './task.ts';
 
 /**
  * A storage URI of a statement, checked and resolved for the asker. The query of an `external://` URI is discarded, as in CockroachDB; its
