@@ -1,18 +1,21 @@
 /** Values that our own statements return and take: PostgreSQL types by OID, text and binary formats (PostgreSQL: pg_type.dat, *_send, *_recv). */
 
 /** pg_type OIDs of the types we return. */
-export const typeOid = { bool: 16, int8: 20, text: 25, float8: 701, timestamptz: 1184 } as const;
+export const typeOid = { bool: 16, int8: 20, text: 25, float8: 701, timestamptz: 1184, jsonb: 3802 } as const;
 export type ColumnType = keyof typeof typeOid;
 
 /** pg_type.typlen of the types we return. */
-export const typeLength = { bool: 1, int8: 8, text: -1, float8: 8, timestamptz: 8 } as const satisfies Record<ColumnType, number>;
+export const typeLength = { bool: 1, int8: 8, text: -1, float8: 8, timestamptz: 8, jsonb: -1 } as const satisfies Record<
+  ColumnType,
+  number
+>;
 
 export interface Column {
   readonly name: string;
   readonly type: ColumnType;
 }
 
-/** timestamptz is a Date, int8 a bigint or a safe integer. */
+/** timestamptz is a Date, int8 a bigint or a safe integer, jsonb its text. */
 export type Value = string | number | bigint | boolean | Date | null;
 
 /** Milliseconds between the Unix epoch and PostgreSQL's, 2000-01-01 00:00 UTC. */
@@ -27,6 +30,8 @@ function textOf(value: Exclude<Value, null>, type: ColumnType): string {
 /** The bytes of a DataRow column. `format`: 0 text, 1 binary. */
 export function encodeValue(value: Exclude<Value, null>, type: ColumnType, format: number): Buffer {
   if (format === 0 || type === 'text') return Buffer.from(textOf(value, type), 'utf8');
+  // A version, then the text.
+  if (type === 'jsonb') return Buffer.from(`\x01${textOf(value, type)}`, 'utf8');
   const bytes = Buffer.alloc(typeLength[type]);
   switch (type) {
     case 'bool':

@@ -31,13 +31,14 @@ const samples: readonly (readonly [ColumnType, Exclude<Value, null>, string])[] 
   ['float8', -1e300, '-1e300'],
   ['text', 'zoë "x"', `'zoë "x"'`],
   ['timestamptz', new Date('2026-11-23T12:34:56.789Z'), `'2026-11-23 12:34:56.789+00'`],
+  ['jsonb', '{"a": [1, "ü"]}', `'{"a": [1, "ü"]}'`],
   ['timestamptz', new Date('1969-07-20T20:17:40Z'), `'1969-07-20 20:17:40+00'`],
 ];
 
 test('a value in binary is what PostgreSQL itself sends', async () => {
   for (const [type, value, literal] of samples) {
     const { rows } = await client.query({
-      text: `select ${type === 'timestamptz' ? 'timestamptz_send' : `${type}send`}(${literal}::${type}) as bytes`,
+      text: `select ${type === 'timestamptz' || type === 'jsonb' ? `${type}_send` : `${type}send`}(${literal}::${type}) as bytes`,
     });
     assert.equal(encodeValue(value, type, 1).toString('hex'), (rows[0].bytes as Buffer).toString('hex'), `${type} ${literal}`);
   }
