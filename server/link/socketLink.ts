@@ -1,12 +1,12 @@
 /**
- * Link over a node socket. Plain backend sockets read into one buffer of their own (`onread`); accepted sockets and TLS come by 'data' events, because
- * Node offers `onread` on neither. Writes take no callback: it costs more than the write (figures: docs/performance.md).
+ * Link over a node socket. Plain sockets read into one buffer of their own (`onread`; accepted ones from login's end on, ownBuffer.ts); TLS comes by
+ * 'data' events, because Node offers `onread` there no way. Writes take no callback: it costs more than the write (docs/performance.md).
  */
 import * as net from 'node:net';
 import type * as tls from 'node:tls';
 import type { Link } from './link.ts';
 
-const readBufferSize = 64 * 1024;
+const backendReadBytes = 64 * 1024;
 /** For TLS alone, where chunks are copied: how much may wait before the reading side is told to stop. */
 const tlsWaiting = 256 * 1024;
 const keepAliveDelayMs = 60_000;
@@ -127,6 +127,13 @@ export class SocketLink implements Link {
     return this.#socket.destroyed;
   }
 
+  /** Nothing waits here or in Node's socket, in neither direction, and no FIN was read: another link may take the socket over. */
+  get empty(): boolean {
+    const socket: net.Socket & { readonly _readableState?: { readonly ended?: boolean } } = this.#socket;
+    const untouched = socket.readableLength === 0 && socket.writableLength === 0 && socket._readableState?.ended === false;
+    return untouched && this.#held.bytes === undefined && this.#held.ended === undefined;
+  }
+
   /** Gives the socket back, paused, for a TLS handshake on it. Errors stay caught. Bytes that Node has read and not delivered stay in the socket. */
   release(): net.Socket {
     const socket = this.#socket;
@@ -139,7 +146,7 @@ export class SocketLink implements Link {
 /** Connects with a read buffer of the socket's own; resolves once connected, rejects with node's error, or AbortError. */
 export function connectSocketLink(address: net.TcpNetConnectOpts | net.IpcNetConnectOpts, signal: AbortSignal): Promise<ConnectedLink> {
   const box: { link?: SocketLink } = {};
-  const buffer = Buffer.allocUnsafeSlow(readBufferSize);
+  const buffer = Buffer.allocUnsafeSlow(backendReadBytes);
   const onread = { buffer, callback: (length: number, bytes: Uint8Array) => box.link!.received(bytes.subarray(0, length) as Buffer) };
   const socket = net.connect({ ...socketOptions, ...address, onread });
   box.link = new SocketLink(socket, 'onread');

@@ -5,6 +5,7 @@ import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
 import { errorResponse } from '../../protocol/backend/errorResponse.ts';
 import { asksForReplication, type StartupMessage } from '../../protocol/frontend/startupMessage.ts';
 import { lingeringClose } from '../link/lingeringClose.ts';
+import { withOwnBuffer } from '../link/ownBuffer.ts';
 import { SocketLink } from '../link/socketLink.ts';
 import { authenticate, BackendRefusal } from './authenticate.ts';
 import { type BackendConnection, connectBackend } from './backend.ts';
@@ -127,10 +128,12 @@ export class Connection {
 
     client.reader.onGone = () => {};
     const ended = { client: client.reader.ended, backend: reader.ended };
+    const clientBytes = client.reader.detach();
+    const link = ended.client ? client.link : withOwnBuffer(client.link);
     const handle = options.startSession({
-      client: client.link,
+      client: link,
       backend: backend.link,
-      clientBytes: client.reader.detach(),
+      clientBytes,
       backendBytes: reader.detach(),
       parameters: greeting.parameters,
       user,
@@ -143,9 +146,9 @@ export class Connection {
     });
     if (greeting.key) cancels.register({ pid: greeting.key.backend.pid, secret: greeting.key.secret }, handle);
     // A FIN that came with the login's last bytes: the session hears of it as of any other, after those bytes.
-    if (ended.client) setImmediate(() => client.link.onEnd());
+    if (ended.client) setImmediate(() => link.onEnd());
     if (ended.backend) setImmediate(() => backend.link.onEnd());
-    options.log.debug({ peer: this.#peer, ...printableWho(this.#who), tls: client.link.encrypted, replication }, 'logged in');
+    options.log.debug({ peer: this.#peer, ...printableWho(this.#who), tls: link.encrypted, replication }, 'logged in');
     return { kind: 'session', handle };
   }
 
