@@ -66,6 +66,7 @@ export const errors = {
   },
   parameterType: { sqlstate: '42704', text: 'type with OID {oid} of parameter ${number} does not exist' },
   exportIncomplete: { sqlstate: '58000', text: 'EXPORT received {received} rows where PostgreSQL reported {expected}' },
+  damagedFile: { sqlstate: 'XX001', text: 'the file "{path}" is damaged: {reason}' },
 
   // Login and the listener; all FATAL. Words as PostgreSQL's where it has the same error.
   unsupportedProtocol: { sqlstate: '0A000', text: 'unsupported frontend protocol {version}: server supports 3.0 to 3.2' },

@@ -28,7 +28,7 @@ test('every SQLSTATE is five characters, and XX000 is for defects alone', () => 
 });
 
 test('every error of the table is raised somewhere', () => {
-  const sources = globSync('{server,commands,catalog,jobs,external,protocol,statement}/**/*.ts', { cwd: root }).map((file) =>
+  const sources = globSync('{server,commands,catalog,jobs,external,formats,protocol,statement}/**/*.ts', { cwd: root }).map((file) =>
     readFileSync(root + file, 'utf8'),
   );
   sources.push(readFileSync(`${root}errors.ts`, 'utf8').replace(/^export const errors[\s\S]*?^}/m, ''));

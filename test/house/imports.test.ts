@@ -1,4 +1,4 @@
-/** The direction of imports: server → commands → jobs → catalog → external; anything → protocol, statement, errors.ts. */
+/** The direction of imports: server → commands → jobs → catalog → external; anything → protocol, statement, formats, errors.ts. */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -7,24 +7,26 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Folders that each folder's files may import, beside its own, errors.ts, protocol/ and statement/. */
+/** Folders that each folder's files may import, beside its own, errors.ts, protocol/, statement/ and formats/. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   server: ['commands', 'catalog', 'jobs', 'external'],
   commands: ['catalog', 'jobs', 'external'],
   catalog: ['external'],
   jobs: ['catalog', 'external'],
   external: [],
+  formats: [],
   protocol: [],
   statement: [],
   'errors.ts': [],
 };
-const EVERYBODY_MAY = ['protocol', 'statement', 'errors.ts'];
+const EVERYBODY_MAY = ['protocol', 'statement', 'formats', 'errors.ts'];
 /** Shapes that the layer above owns and the layer below speaks in: types alone, which leave no import at run time. */
 const TYPES_BACK: readonly string[] = ['jobs → commands/command.ts', 'external → jobs/task.ts'];
 /** These neither do I/O nor have dependencies: no package, no module of Node's but the named. */
 const PURE: Readonly<Record<string, readonly string[]>> = {
   protocol: ['node:crypto', 'node:buffer', 'node:util'],
   statement: [],
+  formats: ['node:zlib'],
   'errors.ts': [],
 };
 
@@ -63,7 +65,7 @@ test('every import points along the line from server to external', () => {
     .filter(({ file, target, typeOnly }) => {
       const [from, to] = [areaOf(file), areaOf(target)];
       if (ALLOWED[to] === undefined || from === to) return false;
-      // protocol/ and statement/ know nothing but themselves and the table of errors.
+      // protocol/, statement/ and formats/ know nothing but themselves and the table of errors.
       if (from in PURE) return to !== 'errors.ts';
       if (EVERYBODY_MAY.includes(to) || ALLOWED[from]!.includes(to)) return false;
       return !(typeOnly && TYPES_BACK.includes(`${from} → ${target}`));
@@ -72,7 +74,7 @@ test('every import points along the line from server to external', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('protocol/, statement/ and errors.ts use no package and do no I/O', () => {
+test('protocol/, statement/, formats/ and errors.ts use no package and do no I/O', () => {
   const wrong = imports
     .filter(({ file, target }) => {
       const allowed = PURE[areaOf(file)];
