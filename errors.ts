@@ -68,6 +68,29 @@ export const errors = {
   exportIncomplete: { sqlstate: '58000', text: 'EXPORT received {received} rows where PostgreSQL reported {expected}' },
   damagedFile: { sqlstate: 'XX001', text: 'the file "{path}" is damaged: {reason}' },
 
+  // Backups.
+  backupLatestMissing: {
+    sqlstate: '58P01',
+    text: 'path does not contain a completed latest backup',
+    hint: 'Its URI may be another one, or no backup has been finished there: SHOW BACKUPS IN lists what it holds.',
+  },
+  backupMissing: {
+    sqlstate: '58P01',
+    text: 'the collection holds no finished backup "{folder}"',
+    hint: 'SHOW BACKUPS IN lists those that it holds.',
+  },
+  backupFolderTaken: {
+    sqlstate: '55P03',
+    text: 'no folder from "{folder}" on is free for a new backup: others are being written at the same time',
+    hint: 'Try again.',
+  },
+  manifestInvalid: { sqlstate: 'XX001', text: 'the manifest of the backup "{folder}" is broken: {reason}' },
+  manifestNewer: {
+    sqlstate: '0A000',
+    text: 'the backup "{folder}" has format version {found}, this program reads no newer one than {known}',
+    hint: 'Use a newer PgPier.',
+  },
+
   // Login and the listener; all FATAL. Words as PostgreSQL's where it has the same error.
   unsupportedProtocol: { sqlstate: '0A000', text: 'unsupported frontend protocol {version}: server supports 3.0 to 3.2' },
   startupPacketLayout: { sqlstate: '08P01', text: 'invalid startup packet layout: expected terminator as last byte' },

@@ -75,8 +75,11 @@ class NodelocalStorage implements Storage {
     }
   }
 
-  async *list(prefix: string, { signal }: { readonly signal?: AbortSignal } = {}): AsyncIterable<StoredObject> {
-    for await (const { folder, path, name } of this.#files(prefix, signal)) {
+  async *list(
+    prefix: string,
+    { after, signal }: { readonly after?: string; readonly signal?: AbortSignal } = {},
+  ): AsyncIterable<StoredObject> {
+    for await (const { folder, path, name } of this.#files(prefix, signal, { after })) {
       if (name.startsWith(partialPrefix)) continue;
       const found = await this.#run('list', path, () => unlessMissing(lstat(folder.entry(name))));
       if (found?.isFile()) yield { path, size: found.size };
@@ -102,7 +105,7 @@ class NodelocalStorage implements Storage {
 
   async removePartial(prefix: string, { before, signal }: { readonly before?: Date; readonly signal?: AbortSignal } = {}): Promise<number> {
     let removed = 0;
-    for await (const { folder, path, name } of this.#files('', signal, folderOf(prefix))) {
+    for await (const { folder, path, name } of this.#files('', signal, { within: folderOf(prefix) })) {
       if (!name.startsWith(partialPrefix)) continue;
       const object = path.slice(0, path.length - name.length) + name.slice(partialLength);
       if (!object.startsWith(prefix)) continue;
@@ -118,16 +121,24 @@ class NodelocalStorage implements Storage {
 
   async close(): Promise<void> {}
 
-  /** Regular names below the base, in the order of their bytes; links are neither followed nor told. `within` is a folder's path to start at. */
-  async *#files(prefix: string, signal: AbortSignal | undefined, within = folderOf(prefix)): AsyncIterable<Found> {
+  /**
+   * Regular names below the base, in the order of their bytes; links are neither followed nor told. `within` is a folder's path to start at; folders
+   * that end before `after` are not opened.
+   */
+  async *#files(
+    prefix: string,
+    signal: AbortSignal | undefined,
+    { within = folderOf(prefix), after = '' }: { readonly within?: string; readonly after?: string | undefined } = {},
+  ): AsyncIterable<Found> {
     const segments = within === '' ? [] : within.slice(0, -1).split('/');
     if (segments.some((segment) => segment === '' || segment === '.' || segment === '..')) return;
     const folder = await this.#run('list', within, () => unlessMissing(this.#walk([...this.#base, ...segments], false)));
     if (!folder) return;
-    yield* this.#below(folder, within, prefix, signal);
+    yield* this.#below(folder, within, { prefix, after, signal });
   }
 
-  async *#below(folder: Folder, above: string, prefix: string, signal: AbortSignal | undefined): AsyncIterable<Found> {
+  async *#below(folder: Folder, above: string, limits: Limits): AsyncIterable<Found> {
+    const { prefix, after, signal } = limits;
     try {
       throwIfCanceled(signal, this.location);
       const entries = await this.#run('list', above, () => readdir(folder.self, { withFileTypes: true }));
@@ -138,10 +149,11 @@ class NodelocalStorage implements Storage {
       for (const { entry } of sorted) {
         const path = above + entry.name;
         if (entry.isFile()) {
-          if (path.startsWith(prefix)) yield { folder, path, name: entry.name };
+          if (path.startsWith(prefix) && compareBytes(path, after) > 0) yield { folder, path, name: entry.name };
         } else if (entry.isDirectory() && (`${path}/`.startsWith(prefix) || prefix.startsWith(`${path}/`))) {
+          if (compareBytes(`${path}/`, after) < 0 && !after.startsWith(`${path}/`)) continue;
           const inner = await this.#run('list', path, () => unlessMissing(folder.open(entry.name, path)));
-          if (inner) yield* this.#below(inner, `${path}/`, prefix, signal);
+          if (inner) yield* this.#below(inner, `${path}/`, limits);
         }
       }
     } finally {
@@ -184,6 +196,12 @@ class NodelocalStorage implements Storage {
       throw nodelocalError(error, { operation, path, location: this.location });
     }
   }
+}
+
+interface Limits {
+  readonly prefix: string;
+  readonly after: string;
+  readonly signal: AbortSignal | undefined;
 }
 
 interface Found {
@@ -258,6 +276,10 @@ class NodelocalWriter implements StorageWriter {
     await this.#writing.handle.close().catch(() => {});
     await this.#writing.folder.close().catch(() => {});
   }
+}
+
+function compareBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
 function folderOf(prefix: string): string {

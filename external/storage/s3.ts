@@ -76,7 +76,7 @@ class S3Storage implements Storage {
     yield* readBody({ get, start, end, request, silentMilliseconds, attempts });
   }
 
-  async *list(prefix: string, { signal }: Options = {}): AsyncIterable<StoredObject> {
+  async *list(prefix: string, { after, signal }: Options & { readonly after?: string } = {}): AsyncIterable<StoredObject> {
     const request = this.#request('list', undefined, signal);
     const client = await this.#open(request);
     let token: string | undefined;
@@ -86,6 +86,7 @@ class S3Storage implements Storage {
         Prefix: this.#base + prefix,
         // Names may hold what XML cannot.
         EncodingType: 'url',
+        ...(after === undefined ? {} : { StartAfter: this.#base + after }),
         ...(token === undefined ? {} : { ContinuationToken: token }),
       });
       const page: ListObjectsV2CommandOutput = await send(request, () => client.send(command, abortable(signal)));

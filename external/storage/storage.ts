@@ -24,9 +24,10 @@ export interface Storage {
 
   /**
    * All finished objects, at any depth, whose path begins with the text `prefix` ('' for all); ordered by the bytes of the path, in
-   * pages that are fetched as they are consumed. A folder that does not exist holds nothing.
+   * pages that are fetched as they are consumed. A folder that does not exist holds nothing. With `after`, those alone that come after this text
+   * in that order, and what comes before is not fetched.
    */
-  list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<StoredObject>;
+  list(prefix: string, options?: { readonly after?: string; readonly signal?: AbortSignal }): AsyncIterable<StoredObject>;
 
   /** No error if the object does not exist (S3 cannot tell). */
   delete(path: string, options?: { readonly signal?: AbortSignal }): Promise<void>;

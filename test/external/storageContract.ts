@@ -41,9 +41,9 @@ export async function readObject(storage: Storage, path: string, options?: Param
   return Buffer.concat(chunks);
 }
 
-export async function listPaths(storage: Storage, prefix: string): Promise<string[]> {
+export async function listPaths(storage: Storage, prefix: string, after?: string): Promise<string[]> {
   const paths: string[] = [];
-  for await (const { path } of storage.list(prefix)) paths.push(path);
+  for await (const { path } of storage.list(prefix, after === undefined ? {} : { after })) paths.push(path);
   return paths;
 }
 
@@ -211,6 +211,19 @@ export function runStorageContract(provider: string, place: () => Place): void {
         paths.filter((path) => path.startsWith('n/')),
       );
       assert.deepEqual(await listPaths(storage, 'nothing/here'), []);
+      for (const [prefix, after] of [
+        ['', 'n/00500.csv'],
+        ['n/', 'n/00003'],
+        ['n/', 'n/00003/'],
+        ['', 'n/00003/deep'],
+        ['', 'n-'],
+        ['n/0', 'm'],
+        ['n/0', 'o'],
+        ['n', 'n/é'],
+      ] as const) {
+        const behind = paths.filter((path) => path.startsWith(prefix) && path > after);
+        assert.deepEqual(await listPaths(storage, prefix, after), behind, `${prefix} after ${after}`);
+      }
     });
 
     test('sizes are in bytes, and a place where nothing was written is empty', async (storage) => {
