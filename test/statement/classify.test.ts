@@ -18,6 +18,18 @@ function read(text: string): { statement: Statement; parameterCount: number } {
   return found.statements[0]!;
 }
 
+const noOptions = {
+  schemaOnly: false,
+  verifyBackupTableData: false,
+  skipMissingForeignKeys: false,
+  skipMissingSequences: false,
+  skipMissingSequenceOwners: false,
+  skipMissingViews: false,
+  skipMissingUdfs: false,
+  grants: false,
+};
+const showsNothingElse = { schemas: false, asJson: false, checkFiles: false, privileges: false, skipSize: false };
+
 /** Text, what it says, its line in a log. */
 const readings: readonly [string, Statement, string][] = [
   [
@@ -121,6 +133,101 @@ const readings: readonly [string, Statement, string][] = [
   ],
   ["EXPORT INTO PARQUET 'x' FROM VALUES (1)", { kind: 'notYet', what: 'EXPORT INTO PARQUET' }, 'EXPORT INTO PARQUET'],
   ["BACKUP INTO 's3://secret'", { kind: 'notYet', what: 'BACKUP of a whole cluster' }, 'BACKUP of a whole cluster'],
+  [
+    'BACKUP DATABASE Movr, "Big One" INTO $1',
+    { kind: 'backup', targets: { kind: 'database', databases: ['movr', 'Big One'] }, uri: parameter(1) },
+    'BACKUP DATABASE "movr", "Big One" INTO ***',
+  ],
+  [
+    'BACKUP TABLE t, S.t, "D".s.t, d.*, d.s.*, *, a.select INTO (\'external://c\') WITH OPTIONS (detached)',
+    {
+      kind: 'backupDetached',
+      targets: {
+        kind: 'table',
+        patterns: [
+          { names: ['t'], all: false },
+          { names: ['s', 't'], all: false },
+          { names: ['D', 's', 't'], all: false },
+          { names: ['d'], all: true },
+          { names: ['d', 's'], all: true },
+          { names: [], all: true },
+          { names: ['a', 'select'], all: false },
+        ],
+      },
+      uri: string('external://c'),
+    },
+    'BACKUP TABLE "t", "s"."t", "D"."s"."t", "d".*, "d"."s".*, *, "a"."select" INTO *** WITH detached',
+  ],
+  [
+    "BACKUP t INTO x WITH detached = off, revision_history = 'false'",
+    { kind: 'backup', targets: { kind: 'table', patterns: [{ names: ['t'], all: false }] }, uri: string('x') },
+    'BACKUP TABLE "t" INTO ***',
+  ],
+  [
+    "RESTORE DATABASE movr FROM LATEST IN 'u' WITH new_db_name = $2, schema_only",
+    {
+      kind: 'restore',
+      targets: { kind: 'database', databases: ['movr'] },
+      from: { kind: 'latest' },
+      uri: string('u'),
+      options: { ...noOptions, newDbName: parameter(2), schemaOnly: true },
+    },
+    'RESTORE DATABASE "movr" FROM LATEST IN ***',
+  ],
+  [
+    `RESTORE t FROM '/2026/04/18-084211.25' IN 'u' WITH OPTIONS (into_db = 'Other', detached, grants, verify_backup_table_data,
+      skip_missing_foreign_keys, skip_missing_sequences = true, skip_missing_sequence_owners, skip_missing_views, skip_missing_udfs, skip_localities_check)`,
+    {
+      kind: 'restoreDetached',
+      targets: { kind: 'table', patterns: [{ names: ['t'], all: false }] },
+      from: { kind: 'subdirectory', path: string('/2026/04/18-084211.25') },
+      uri: string('u'),
+      options: {
+        intoDb: string('Other'),
+        schemaOnly: false,
+        verifyBackupTableData: true,
+        skipMissingForeignKeys: true,
+        skipMissingSequences: true,
+        skipMissingSequenceOwners: true,
+        skipMissingViews: true,
+        skipMissingUdfs: true,
+        grants: true,
+      },
+    },
+    `RESTORE TABLE "t" FROM '/2026/04/18-084211.25' IN *** WITH detached`,
+  ],
+  [
+    "SHOW BACKUPS IN 'u' OLDER THAN $1 NEWER THAN '-1d'",
+    { kind: 'showBackups', uri: string('u'), newerThan: string('-1d'), olderThan: parameter(1) },
+    'SHOW BACKUPS IN ***',
+  ],
+  [
+    'SHOW BACKUP LATEST IN $1',
+    { kind: 'showBackup', from: { kind: 'latest' }, uri: parameter(1), ...showsNothingElse },
+    'SHOW BACKUP FROM LATEST IN ***',
+  ],
+  [
+    "SHOW BACKUP SCHEMAS FROM $1 IN 'u' WITH privileges, check_files, SKIP /* */ SIZE, as_json",
+    {
+      kind: 'showBackup',
+      from: { kind: 'subdirectory', path: parameter(1) },
+      uri: string('u'),
+      schemas: true,
+      asJson: true,
+      checkFiles: true,
+      privileges: true,
+      skipSize: true,
+    },
+    'SHOW BACKUP SCHEMAS FROM $1 IN ***',
+  ],
+  ['SHOW JOBS', { kind: 'showJobs' }, 'SHOW JOBS'],
+  ["SHOW JOB '12'::int8", { kind: 'showJob', job: string('12') }, 'SHOW JOB 12'],
+  ['SHOW JOB ((1009))', { kind: 'showJob', job: string('1009') }, 'SHOW JOB 1009'],
+  ['SHOW JOB WHEN COMPLETE $1', { kind: 'showJobWhenComplete', jobs: [parameter(1)] }, 'SHOW JOBS WHEN COMPLETE $1'],
+  ['SHOW JOBS WHEN COMPLETE 1, 2', { kind: 'showJobWhenComplete', jobs: [string('1'), string('2')] }, 'SHOW JOBS WHEN COMPLETE 1, 2'],
+  ["PAUSE JOB 1 WITH REASON = 'x'", { kind: 'pauseJobs', jobs: [string('1')], reason: string('x') }, 'PAUSE JOBS 1'],
+  ['RESUME JOBS 1, $2', { kind: 'resumeJobs', jobs: [string('1'), parameter(2)] }, 'RESUME JOBS 1, $2'],
+  ["CANCEL JOB 'x'", { kind: 'cancelJobs', jobs: [string('x')] }, 'CANCEL JOBS ***'],
   ["COPY /* hint */ INTO t FROM 's3://secret'", { kind: 'notYet', what: 'COPY INTO' }, 'COPY INTO'],
 ];
 
@@ -129,6 +236,61 @@ test('every statement says what its text says, and its line for logs has names b
     const found = read(text);
     assert.deepEqual(found.statement, statement, text);
     assert.equal(describeStatement(found.statement), line);
+  }
+});
+
+test('what is not carried out yet is known by its name, once it has been read in full', () => {
+  const names: readonly [string, string][] = [
+    ['BACKUP INTO x', 'BACKUP of a whole cluster'],
+    ['BACKUP DATABASE a INTO LATEST IN x', 'BACKUP INTO LATEST IN'],
+    ["BACKUP DATABASE a INTO '2026' IN (x, y)", "BACKUP INTO 'subdirectory' IN"],
+    ["BACKUP DATABASE a INTO ('x', $1)", 'BACKUP into several locations'],
+    ['BACKUP DATABASE a INTO x AS OF SYSTEM TIME follower_read_timestamp()', 'BACKUP … AS OF SYSTEM TIME'],
+    ["BACKUP DATABASE a INTO x AS OF SYSTEM TIME '-10s' WITH detached", 'BACKUP … AS OF SYSTEM TIME'],
+    ['BACKUP DATABASE a INTO x AS OF SYSTEM TIME -1.5', 'BACKUP … AS OF SYSTEM TIME'],
+    ['BACKUP DATABASE a INTO x WITH revision_history', 'BACKUP … WITH revision_history'],
+    ['BACKUP DATABASE a INTO x WITH detached, kms = (y, z)', 'BACKUP … WITH kms'],
+    ["BACKUP DATABASE a INTO x WITH execution locality = 'y'", 'BACKUP … WITH execution locality'],
+    ["BACKUP DATABASE a INTO x WITH encryption_passphrase = 'y'", 'BACKUP … WITH encryption_passphrase'],
+    ['RESTORE FROM LATEST IN x', 'RESTORE of a whole cluster'],
+    ['RESTORE SYSTEM USERS FROM LATEST IN x', 'RESTORE SYSTEM USERS'],
+    ["RESTORE t FROM LATEST IN x AS OF SYSTEM TIME '-1s'", 'RESTORE … AS OF SYSTEM TIME'],
+    ['RESTORE t FROM LATEST IN x WITH experimental deferred copy', 'RESTORE … WITH experimental deferred copy'],
+    ['SHOW BACKUPS IN x WITH REVISION START TIME', 'SHOW BACKUPS … WITH REVISION START TIME'],
+    ['SHOW BACKUP FROM LATEST IN x WITH debug_ids', 'SHOW BACKUP … WITH debug_ids'],
+    ["SHOW BACKUP CONNECTION 'x'", 'SHOW BACKUP CONNECTION'],
+    ['SHOW JOBS SELECT 1', 'SHOW JOBS with a query'],
+    ['SHOW JOBS WHEN COMPLETE (SELECT 1)', 'SHOW JOBS WHEN COMPLETE with a query'],
+    ['SHOW JOBS FOR SCHEDULE 1', 'SHOW JOBS FOR SCHEDULES'],
+    ['SHOW JOB 1 WITH EXECUTION DETAILS', 'SHOW JOB WITH EXECUTION DETAILS'],
+    ['SHOW AUTOMATIC JOBS', 'SHOW AUTOMATIC JOBS'],
+    ['PAUSE JOBS (SELECT 1)', 'PAUSE JOBS with a query'],
+    ['RESUME JOBS FOR SCHEDULE 1', 'RESUME JOBS FOR SCHEDULES'],
+    ['CANCEL ALL BACKUP JOBS', 'CANCEL ALL JOBS'],
+  ];
+  for (const [text, what] of names) assert.deepEqual(read(text).statement, { kind: 'notYet', what }, text);
+});
+
+test('names are cut to 63 bytes, as PostgreSQL cuts them', () => {
+  const { statement } = read(`BACKUP DATABASE ${'é'.repeat(40)} INTO x`);
+  assert.deepEqual(statement.kind === 'backup' && statement.targets, { kind: 'database', databases: ['é'.repeat(31)] });
+});
+
+test('options are checked with their position: unknown, twice, without value, with a wrong one', () => {
+  const wrong: readonly [string, string, string, number][] = [
+    ['BACKUP t INTO x WITH detatched', '42601', 'invalid option "detatched"', 22],
+    ["BACKUP t INTO x WITH detached, 's3://a?b=c'", '42601', 'invalid option "..."', 32],
+    ['BACKUP t INTO x WITH detached, kms = y, detached', '42601', 'option "detached" is given more than once', 41],
+    ['BACKUP t INTO x WITH detached = maybe', '22023', 'invalid value for option "detached": it must be true or false', 22],
+    ['BACKUP t INTO x WITH detached = $1', '22023', 'invalid value for option "detached": it must be true or false', 22],
+    ['RESTORE t FROM LATEST IN x WITH into_db', '42601', 'option "into_db" requires a value', 33],
+    ["SHOW BACKUP FROM LATEST IN 'é' WITH SKIP SIZE, SKIP SIZE", '42601', 'option "skip size" is given more than once', 48],
+    ['SHOW BACKUP FROM LATEST IN x WITH detached', '42601', 'invalid option "detached"', 35],
+  ];
+  for (const [text, sqlstate, message, position] of wrong) {
+    const found = classify(text, options);
+    assert.ok(found.kind === 'malformed', `${text}: ${found.kind}`);
+    assert.deepEqual([found.error.data.sqlstate, found.error.message, found.error.data.position], [sqlstate, message, position], text);
   }
 });
 
@@ -171,6 +333,29 @@ const mistakes: readonly [string, string, number][] = [
   ['GRANT SYSTEM ALL TO bob WITH ADMIN OPTION', 'syntax error at or near "WITH"', 25],
   ['GRANT SYSTEM ALL TO user', 'syntax error at or near "user"', 21],
   ['SHOW EXTERNAL CONNECTIONS foo', 'syntax error at or near "foo"', 27],
+  ['BACKUP', 'syntax error at end of input', 7],
+  ['BACKUP DATABASE INTO x', 'syntax error at or near "INTO"', 17],
+  ['BACKUP TABLE a.b.c.d INTO x', 'syntax error at or near "."', 19],
+  ['BACKUP TABLE a.b.c.* INTO x', 'syntax error at or near "."', 19],
+  ['BACKUP TABLE a. INTO x', 'syntax error at or near "..."', 22],
+  ['BACKUP TABLE t INTO', 'syntax error at end of input', 20],
+  ['BACKUP TABLE t TO x', 'syntax error at or near "TO"', 16],
+  ["BACKUP t INTO 'x' AS OF SYSTEM TIME", 'syntax error at end of input', 36],
+  ["BACKUP t INTO 'x' WITH", 'syntax error at end of input', 23],
+  ["BACKUP t INTO 'x' secret", 'syntax error at or near "..."', 19],
+  ['BACKUP t INTO x secret', 'syntax error at or near "..."', 17],
+  ["RESTORE DATABASE d FROM 'x'", 'syntax error at end of input', 28],
+  ["RESTORE DATABASE d FROM newest IN 'x'", 'syntax error at or near "newest"', 25],
+  ['SHOW BACKUPS x', 'syntax error at or near "x"', 14],
+  ["SHOW BACKUPS IN 'x' NEWER THAN 'a' NEWER THAN 'b'", 'syntax error at or near "NEWER"', 36],
+  ['SHOW BACKUP FROM LATEST', 'syntax error at end of input', 24],
+  ['SHOW JOB abc', 'syntax error at or near "abc"', 10],
+  ['SHOW JOB 1.5', 'syntax error at or near "1.5"', 10],
+  ['SHOW JOB 1, 2', 'syntax error at or near ","', 11],
+  ['SHOW JOBS 1', 'syntax error at or near "1"', 11],
+  ['SHOW JOB WHEN COMPLETE', 'syntax error at end of input', 23],
+  ['CANCEL JOB', 'syntax error at end of input', 11],
+  ["RESUME JOB 1 WITH REASON = 'x'", 'syntax error at or near "WITH"', 14],
   ['SHOW SYSTEM GRANTS FOR', 'syntax error at end of input', 23],
 ];
 

@@ -16,6 +16,14 @@ const texts = [
   `CREATE EXTERNAL CONNECTION IF NOT EXISTS 'c' AS ('${uri}'::text)`,
   `EXPORT INTO CSV '${uri}' WITH delimiter = ';' FROM SELECT 1`,
   `BACKUP INTO '${uri}'`,
+  `BACKUP DATABASE a, b INTO '${uri}' WITH detached, kms = '${uri}'`,
+  `BACKUP TABLE a.* INTO ('${uri}', '${uri}') AS OF SYSTEM TIME '-10s' WITH OPTIONS (detached = true)`,
+  `BACKUP t INTO LATEST IN '${uri}' WITH encryption_passphrase = '${secret}'`,
+  `RESTORE DATABASE a FROM LATEST IN '${uri}' WITH new_db_name = 'b'`,
+  `RESTORE TABLE t FROM '${uri}' IN '${uri}' WITH encryption_passphrase = '${secret}'`,
+  `SHOW BACKUPS IN '${uri}' NEWER THAN '-1d'`,
+  `SHOW BACKUP SCHEMAS FROM LATEST IN '${uri}' WITH as_json`,
+  `SHOW BACKUP '${uri}' IN '${uri}'`,
   `CREATE CONNECTION c STORAGE_TYPE = 's3' SECRET_ACCESS_KEY = '${uri}'`,
 ];
 
@@ -31,7 +39,7 @@ function check(text: string): void {
   const found = classify(text, options);
   if (found.kind === 'malformed') {
     const data = toErrorData(found.error);
-    assert.match(data.sqlstate, /^(42601|22021|22025)$/);
+    assert.match(data.sqlstate, /^(42601|22021|22023|22025)$/);
     assert.ok(!leaks(JSON.stringify(data)), `${text} → ${data.message}`);
   } else if (found.kind === 'own') {
     for (const { statement } of found.statements) assert.ok(!leaks(describeStatement(statement)), text);
@@ -59,6 +67,19 @@ test('a URI without quotes or in the place of a name is not shown', () => {
     `DROP EXTERNAL CONNECTION "${uri}"`,
     `DROP EXTERNAL CONNECTION "${uri}" ${secret}`,
     `GRANT USAGE ON EXTERNAL CONNECTION '${uri}' TO bob`,
+    `BACKUP DATABASE a INTO ${uri}`,
+    `BACKUP DATABASE a INTO ${secret} ${secret}`,
+    `BACKUP DATABASE a INTO LATEST IN ${secret} ${secret}`,
+    `BACKUP "${uri}" INTO 'x'`,
+    `BACKUP DATABASE "${uri}" INTO 'x' WITH detached`,
+    `BACKUP t INTO 'x' WITH '${uri}'`,
+    `BACKUP t INTO 'x' WITH detached = ${secret} ${secret}`,
+    `RESTORE t FROM '${uri}' IN 'x'`,
+    `RESTORE t FROM LATEST IN ${secret} ${secret}`,
+    `SHOW BACKUPS IN ${secret} ${secret}`,
+    `SHOW BACKUP FROM '${uri}' IN 'x'`,
+    `SHOW JOB '${uri}'`,
+    `CANCEL JOBS '${uri}', '${secret}'`,
     `EXPORT INTO CSV ${uri} FROM SELECT 1`,
     `EXPORT INTO CSV 'x' WITH a = ${uri} FROM SELECT 1`,
     `EXPORT INTO CSV 'x' FROM SELECT '${uri}`,
