@@ -1,134 +1,117 @@
 /**
- * EXPORT against psql: `npm run bench:export [-- --rounds 5 --mb 1000 --version 15 --proxy postgres://…]`.
+ * EXPORT against psql: `npm run bench:export [-- --rounds 5 --mb 1000 --version 15 --gzip]`.
  *
- * On a scratch server, a table of about `--mb` megabytes of CSV is written by `psql -c "COPY … TO STDOUT" > file` and by EXPORT to nodelocal, in
- * turns. Without `--proxy` the statement's worker is asked directly; with it, the statement runs through that proxy (whose nodelocal must be
- * on, and whose backend then holds the table). Prints the ratio of speeds per round and the worker's peak memory. Compare ratios, never rates.
+ * On a scratch server behind a PgPier of its own, a table of about `--mb` megabytes of CSV is written by `psql -c "COPY … TO STDOUT" > file`
+ * (straight to PostgreSQL) and by EXPORT to nodelocal, in turns. Beside both, two other sessions ask `select 1`, one through PgPier and one
+ * straight: what their medians rise by is the machine's doing in the second, and the relay's share is the difference. README.md.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { createJobLogins } from '../jobs/loginRole.ts';
-import { startWorkers } from '../jobs/pool.ts';
+import { descendants } from '../test/faults/faultLab.ts';
+import { startPgpier } from '../test/servers/pgpier.ts';
 import { type PostgresVersion, postgresBin, startPostgres } from '../test/servers/postgres.ts';
+import { startNeighbour } from './neighbour.ts';
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     mb: { type: 'string', default: '1000' },
     version: { type: 'string', default: '15' },
-    proxy: { type: 'string' },
     gzip: { type: 'boolean', default: false },
   },
 });
-const print = (text: string) => process.stdout.write(`${text}\n`);
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1]!;
 
-const table = 'pgpier_bench_export';
 /** Rows of about 120 bytes, of the types that business tables have. */
-const fill = `create unlogged table ${table} as select n as id, (n % 1000)::int as account, (n * 7 % 100003) / 100.0 as amount,
-  timestamptz '2024-01-01' + n * interval '1 second' as at, md5(n::text) as reference, case when n % 10 = 0 then 'a, "quoted" note' else 'plain note ' || n end as note
-  from generate_series(1, $1::int) n`;
+const fill = `create unlogged table bulk as select n as id, (n % 1000)::int as account, (n * 7 % 100003) / 100.0 as amount,
+  timestamptz '2024-01-01' + n * interval '1 second' as at, md5(n::text) as reference,
+  case when n % 10 = 0 then 'a, "quoted" note' else 'plain note ' || n end as note from generate_series(1, $1::int) n`;
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpier-bench-'));
-const server =
-  values.proxy === undefined
-    ? await startPostgres({ version: Number(values.version) as PostgresVersion, settings: { shared_buffers: '1GB' } })
-    : undefined;
-const url = values.proxy ?? server!.connectionString();
-const admin = new pg.Pool({ connectionString: url });
-const log = { info: (fields: object) => 'pid' in fields && pids.push(Number(fields.pid)), warn: () => {}, error: () => {} };
-const pids: number[] = [];
-const workers = server && startWorkers({ count: 1, storageSettings: { externalDir: folder, nodeId: 1, allowedNetworks: [] }, log });
+const server = await startPostgres({ version: Number(values.version) as PostgresVersion, settings: { shared_buffers: '1GB' } });
+const pgpier = await startPgpier({ backend: server });
+const admin = new pg.Client({ connectionString: pgpier.url });
 
-async function exportOnce(id: number): Promise<number> {
-  if (server === undefined) {
-    const options = values.gzip ? ' WITH compression = gzip' : '';
-    const { rows } = await admin.query(`EXPORT INTO CSV 'nodelocal://self/pgpier-bench-${id}'${options} FROM TABLE ${table}`);
-    return rows.reduce((sum: number, { bytes }: { bytes: string }) => sum + Number(bytes), 0);
-  }
-  const logins = createJobLogins({ service: admin, backend: { host: server.socketDir, port: server.port, sslmode: 'disable' }, log });
-  const { login, close } = await logins.open('postgres', 'postgres');
-  const files = await workers!.run(
-    {
-      kind: 'export',
-      target: { uri: 'nodelocal://self/out', trusted: true },
-      login,
-      role: 'postgres',
-      settings: {},
-      query: { text: `table ${table}`, offset: 0 },
-      parameters: [],
-      exportId: id.toString(16).padStart(32, '0'),
-      csv: { delimiter: ',' },
-      compression: values.gzip ? 'gzip' : 'none',
-      chunkRows: 100_000,
-      chunkSize: 32 * 1024 * 1024,
-    },
-    { signal: new AbortController().signal },
-  );
-  await close();
-  return files.reduce((sum, { bytes }) => sum + bytes, 0);
+async function exportOnce(round: number): Promise<number> {
+  const options = values.gzip ? ' with compression = gzip' : '';
+  const { rows } = await admin.query<{ bytes: string }>(`export into csv 'nodelocal://self/bench-${round}'${options} from table bulk`);
+  rmSync(join(pgpier.externalDirectory, `bench-${round}`), { recursive: true });
+  return rows.reduce((sum, { bytes }) => sum + Number(bytes), 0);
 }
 
-function psqlOnce(): number {
+async function psqlOnce(): Promise<number> {
   const file = join(folder, 'psql.csv');
-  const copy = `COPY ${table} TO STDOUT WITH (FORMAT csv)`;
-  const target = server === undefined ? url : `host=${server.socketDir} port=${server.port} user=postgres dbname=postgres`;
-  const done = spawnSync('sh', ['-c', `"$0" -X -q -d "$1" -c "$2" > "$3"`, join(postgresBin(15) ?? '', 'psql'), target, copy, file]);
-  if (done.status !== 0) throw new Error(String(done.stderr));
-  return statSync(file).size;
+  const target = `host=${server.socketDir} port=${server.port} user=postgres dbname=postgres`;
+  const copy = 'copy bulk to stdout with (format csv)';
+  const child = spawn('sh', ['-c', '"$0" -X -q -d "$1" -c "$2" > "$3"', join(postgresBin(15) ?? '', 'psql'), target, copy, file]);
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  if (code !== 0) throw new Error(`psql ended with ${code}`);
+  const { size } = statSync(file);
+  rmSync(file);
+  return size;
 }
 
-/** CPU seconds of the worker (user and system), where /proc tells. */
-function workerCpu(): number {
-  try {
-    const fields = readFileSync(`/proc/${pids[0]}/stat`, 'utf8').split(') ')[1]!.split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / 100;
-  } catch {
-    return Number.NaN;
-  }
+/** The highest resident memory of any process under the proxy, in MB. */
+function workerPeak(): number {
+  const peaks = descendants(pgpier.pid).map((pid) => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0));
+  return Math.round(Math.max(0, ...peaks) / 1024);
 }
 
 try {
+  await admin.connect();
   const rows = Math.round((Number(values.mb) * 1e6) / 118);
-  print(`filling ${rows} rows`);
-  await admin.query(`drop table if exists ${table}`);
+  print(`filling ${rows} rows; ${values.rounds} rounds; PostgreSQL ${values.version}`);
   await admin.query(fill.replace('$1', String(rows)));
-  await admin.query(`vacuum analyze ${table}`);
-  psqlOnce();
+  await admin.query('vacuum analyze bulk');
+  await psqlOnce();
   await exportOnce(0);
+  const relayed = await startNeighbour(pgpier.url);
+  const straight = await startNeighbour(server.connectionString());
   const ratios: number[] = [];
+  const rise = { idle: [] as number[], export: [] as number[], straightIdle: [] as number[], straightExport: [] as number[] };
   for (let round = 1; round <= Number(values.rounds); round++) {
-    const measure = async (run: () => number | Promise<number>) => {
+    const timed = async (work: () => Promise<number>) => {
       const begun = performance.now();
-      const bytes = await run();
-      return { bytes, seconds: (performance.now() - begun) / 1000 };
+      const beside = await relayed.during(() => straight.during(work));
+      return {
+        seconds: (performance.now() - begun) / 1000,
+        bytes: beside.result.result,
+        p50: beside.p50,
+        straight: beside.result.p50,
+      };
     };
-    const cpu = workerCpu();
+    const idle = await timed(() => sleep(1000, 0));
     // Each goes first in every other round.
-    const first = round % 2 === 0 ? await measure(psqlOnce) : undefined;
-    const ours = await measure(() => exportOnce(round));
-    const used = workerCpu() - cpu;
-    const psql = first ?? (await measure(psqlOnce));
+    const first = round % 2 === 0 ? await timed(psqlOnce) : undefined;
+    const ours = await timed(() => exportOnce(round));
+    const psql = first ?? (await timed(psqlOnce));
     ratios.push(psql.seconds / ours.seconds);
+    rise.idle.push(idle.p50);
+    rise.export.push(ours.p50);
+    rise.straightIdle.push(idle.straight);
+    rise.straightExport.push(ours.straight);
     print(
-      `round ${round}: psql ${psql.seconds.toFixed(2)} s, EXPORT ${ours.seconds.toFixed(2)} s (worker CPU ${used.toFixed(2)} s), ` +
-        `${(ours.bytes / 1e6).toFixed(0)} MB, speed ${ratios.at(-1)!.toFixed(2)} of psql`,
+      `round ${round}: psql ${psql.seconds.toFixed(2)} s, EXPORT ${ours.seconds.toFixed(2)} s, ${(ours.bytes / 1e6).toFixed(0)} MB, ` +
+        `speed ${ratios.at(-1)!.toFixed(2)} of psql; p50 of others ${idle.p50.toFixed(0)} → ${ours.p50.toFixed(0)} µs ` +
+        `(straight ${idle.straight.toFixed(0)} → ${ours.straight.toFixed(0)}; during psql ${psql.p50.toFixed(0)}, ${psql.straight.toFixed(0)})`,
     );
-    for (const name of readdirSync(folder)) if (name === 'out') rmSync(join(folder, name), { recursive: true });
   }
-  ratios.sort((a, b) => a - b);
-  print(`median speed: ${ratios[ratios.length >> 1]!.toFixed(2)} of psql's (${ratios[0]!.toFixed(2)} to ${ratios.at(-1)!.toFixed(2)})`);
-  if (pids[0] !== undefined && process.platform === 'linux') {
-    const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pids[0]}/status`, 'utf8'))?.[1];
-    print(`worker peak memory: ${Math.round(Number(peak) / 1024)} MB`);
-  }
-  await admin.query(`drop table ${table}`);
+  print(`median speed: ${median(ratios).toFixed(2)} of psql's (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`);
+  print(
+    `p50 of others during EXPORT: ${(median(rise.export) / median(rise.idle)).toFixed(2)} of idle through PgPier, ` +
+      `${(median(rise.straightExport) / median(rise.straightIdle)).toFixed(2)} straight`,
+  );
+  if (process.platform === 'linux') print(`worker peak memory: ${workerPeak()} MB`);
+  await Promise.all([relayed.stop(), straight.stop()]);
 } finally {
   await admin.end();
-  await workers?.stop(AbortSignal.timeout(1000));
-  await server?.stop();
+  await pgpier.stop();
+  await server.stop();
   rmSync(folder, { recursive: true, force: true });
 }
