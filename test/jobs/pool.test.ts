@@ -148,7 +148,7 @@ describe('with PostgreSQL', { skip: missingPostgres(15) }, () => {
     const workers = start(1);
     const before = lab.leftovers().sort();
     const running = failure(workers.run(await exportTask(long), { signal: never }));
-    await sleep(800);
+    for (let tries = 0; lab.leftovers().length <= before.length && tries < 500; tries++) await sleep(20);
     assert.ok(lab.leftovers().length > before.length);
     await workers.stop(AbortSignal.timeout(50));
     assert.equal((await running).sqlstate, '57P01');

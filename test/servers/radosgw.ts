@@ -6,12 +6,30 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from './postgres.ts';
 
-export async function startRadosgw(options: {
+export interface RadosgwOptions {
   readonly home: string;
   readonly port: number;
   readonly accessKey: string;
   readonly secretKey: string;
-}): Promise<{ pid: number }[]> {
+}
+
+/** On a busy machine monitor and OSD now and then miss each other at the first start, and radosgw-admin then waits for ever. */
+const ATTEMPTS = 3;
+const COMMAND_MS = 20_000;
+
+export async function startRadosgw(options: RadosgwOptions): Promise<{ pid: number }[]> {
+  for (let attempt = 1; ; attempt++) {
+    const home = join(options.home, `attempt-${attempt}`);
+    mkdirSync(home);
+    try {
+      return await startCluster({ ...options, home }, join(options.home, 'log'));
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+    }
+  }
+}
+
+async function startCluster(options: RadosgwOptions, logFile: string): Promise<{ pid: number }[]> {
   const { home, port } = options;
   const monitor = await freePort();
   const fsid = randomUUID();
@@ -19,10 +37,10 @@ export async function startRadosgw(options: {
   for (const name of ['mon', 'osd']) mkdirSync(join(home, name));
   writeFileSync(join(home, 'ceph.conf'), configuration({ home, port, monitor, fsid }));
   const env = { ...process.env, CEPH_CONF: join(home, 'ceph.conf') };
-  const run = (command: string, ...args: string[]) => execFileSync(command, args, { env, cwd: home, stdio: 'pipe', timeout: 60_000 });
+  const run = (command: string, ...args: string[]) => execFileSync(command, args, { env, cwd: home, stdio: 'pipe', timeout: COMMAND_MS });
   const daemons: { pid: number }[] = [];
   const start = async (command: string, ...args: string[]) => {
-    const log = openSync(join(home, 'log'), 'a');
+    const log = openSync(logFile, 'a');
     // In the foreground (-f), so that the pid is ours to end.
     const child = spawn(command, ['-f', ...args], { env, cwd: home, stdio: ['ignore', log, log], detached: true });
     closeSync(log);
