@@ -123,8 +123,8 @@ function unique<T>(items: readonly T[], key: (item: T) => string, where: string)
 
 /** The text of a manifest as what it says. Unknown fields are passed over. @throws PgPierError XX001, 0A000 (a newer format) */
 export function parseManifest(folder: string, json: Buffer): Manifest {
+  const value = parseJson(folder, json);
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
     const head = object<{ format: string; version: number }>({ format: oneOf('pgpier-backup'), version: wholeNumber(1) })(value, '');
     if (head.version > version)
       throw new PgPierError('manifestNewer', { folder: shownFolder(folder), found: head.version, known: version });
@@ -132,10 +132,15 @@ export function parseManifest(folder: string, json: Buffer): Manifest {
     checkUnique(found);
     return found;
   } catch (error) {
-    if (error instanceof PgPierError) throw error;
-    if (error instanceof BadShape) throw broken(folder, error.message);
-    if (error instanceof SyntaxError || error instanceof TypeError) throw broken(folder, 'it is not JSON in UTF-8');
-    throw error;
+    throw error instanceof BadShape ? broken(folder, error.message) : error;
+  }
+}
+
+function parseJson(folder: string, json: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+  } catch {
+    throw broken(folder, 'it is not JSON in UTF-8');
   }
 }
 

@@ -1,0 +1,211 @@
+/** Names and listings of a backup collection (docs/backup-format.md), on files. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Storage, StoredObject } from '../../external/storage/storage.ts';
+import { openStorage } from '../../external/storage/storages.ts';
+import {
+  claimFolder,
+  findBackup,
+  folderName,
+  folderTime,
+  latestPointer,
+  listBackups,
+  parseFolder,
+  writeSmallObject,
+} from '../../jobs/backup/collection.ts';
+import { rejectsWith } from '../external/storageContract.ts';
+import { buildBackup, pointerName, put } from './backupBuilder.ts';
+
+const signal = new AbortController().signal;
+let directory: string;
+let made = 0;
+
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'pgpier-collection-'));
+});
+after(async () => rm(directory, { recursive: true }));
+
+const open = (name = `c${++made}`): Promise<Storage> =>
+  openStorage({ uri: `nodelocal://1/${name}`, trusted: true }, { externalDir: directory, nodeId: 1, allowedNetworks: [] });
+
+async function listed(storage: Storage): Promise<unknown[]> {
+  const found: unknown[] = [];
+  for await (const each of listBackups(storage, signal)) found.push(each);
+  return found;
+}
+
+test('a folder’s name is its time, to the hundredth, and back', () => {
+  assert.equal(folderName(new Date('2026-04-18T08:42:11.257Z')), '2026/04/18-084211.25');
+  assert.equal(folderTime('2026/04/18-084211.25')?.toISOString(), '2026-04-18T08:42:11.250Z');
+  for (const text of ['2026/04/18-084211.25', '/2026/04/18-084211.25', '//2026/04/18-084211.25/ ']) {
+    assert.equal(parseFolder(text), '2026/04/18-084211.25', text);
+  }
+  const no = [
+    '',
+    '/',
+    'LATEST',
+    '2026',
+    '2026/04/18-084211',
+    '2026/02/31-000000.00',
+    '2026/13/01-000000.00',
+    '2026/04/18-246000.00',
+    '../2026/04/18-084211.25',
+  ];
+  for (const text of [...no, '1999/04/18-084211.25', '2026/04/18-084211.25/1', 's3://2026/04/18-084211.25'])
+    assert.equal(parseFolder(text), undefined, text);
+});
+
+test('the pointer’s name is what the page’s formula says, and a later one comes first', () => {
+  const folders = ['2000/01/01-000000.00', '2026/04/18-084211.25', '2026/04/18-084211.26', '2027/01/01-000000.00', '2999/12/31-235959.99'];
+  const pointers = folders.map(latestPointer);
+  for (const [index, folder] of folders.entries()) {
+    assert.deepEqual(pointers[index], { path: pointerName(folder), content: `/${folder}` });
+    assert.equal(pointers[index]!.path.length, 'metadata/latest/LATEST-'.length + 16);
+  }
+  assert.deepEqual(pointers.map(({ path }) => path).sort(), pointers.map(({ path }) => path).reverse());
+});
+
+test('finished backups are listed oldest first, unfinished ones with their job, and foreign files are passed over', async () => {
+  const storage = await open();
+  assert.deepEqual(await listed(storage), []);
+  for (const folder of ['2026/04/18-084211.25', '2025/12/31-235959.99', '2026/04/18-084211.26']) await buildBackup(storage, folder);
+  await put(storage, '2026/05/01-000000.00/BACKUP-LOCK-77', '');
+  await put(storage, '2026/05/01-000000.00/1/data/1-0.copy.zst', 'x');
+  await put(storage, '2026/05/02-000000.00/1/pre-data.sql.zst', 'x');
+  await put(storage, '2026/05/03-000000.00/BACKUP-LOCK-', '');
+  for (const path of [
+    '2026/readme',
+    '2026/02/31-000000.00/BACKUP_MANIFEST',
+    '2026/05/04-000000.0/BACKUP_MANIFEST',
+    '2/x',
+    'a/BACKUP_MANIFEST',
+    'notes.txt',
+  ]) {
+    await put(storage, path, 'x');
+  }
+  assert.deepEqual(await listed(storage), [
+    { finished: true, folder: '2025/12/31-235959.99' },
+    { finished: true, folder: '2026/04/18-084211.25' },
+    { finished: true, folder: '2026/04/18-084211.26' },
+    { finished: false, folder: '2026/05/01-000000.00', jobId: '77' },
+    { finished: false, folder: '2026/05/02-000000.00' },
+    { finished: false, folder: '2026/05/03-000000.00' },
+  ]);
+});
+
+/** A storage that holds names alone, and counts those that it tells. */
+function named(paths: readonly string[]): { storage: Storage; told: () => number } {
+  let count = 0;
+  const sorted = [...paths].sort();
+  const storage = {
+    async *list(prefix: string, { after = '' } = {}): AsyncIterable<StoredObject> {
+      for (const path of sorted) {
+        if (!path.startsWith(prefix) || path <= after) continue;
+        count++;
+        yield { path, size: 0 };
+      }
+    },
+  };
+  return { storage: storage as unknown as Storage, told: () => count };
+}
+
+test('a backup of very many files costs no listing of them all', async () => {
+  const many = ['2026/04/18-084211.25', '2026/04/19-084211.25'].flatMap((folder) => [
+    ...Array.from({ length: 20_000 }, (_, index) => `${folder}/1/data/${index}-0.copy.zst`),
+    `${folder}/BACKUP-LOCK-5`,
+  ]);
+  const { storage, told } = named([...many, '2026/04/18-084211.25/BACKUP_MANIFEST', '2026/04/20-000000.00/BACKUP_MANIFEST']);
+  assert.deepEqual(await listed(storage), [
+    { finished: true, folder: '2026/04/18-084211.25' },
+    { finished: false, folder: '2026/04/19-084211.25', jobId: '5' },
+    { finished: true, folder: '2026/04/20-000000.00' },
+  ]);
+  assert.ok(told() < 3000, `${told()} names`);
+});
+
+test('LATEST is the first pointer’s backup, even if others were written after it', async () => {
+  const storage = await open();
+  await rejectsWith(() => findBackup(storage, { kind: 'latest' }, signal), '58P01', /^path does not contain a completed latest backup$/);
+  await buildBackup(storage, '2026/04/19-000000.00');
+  await buildBackup(storage, '2026/04/18-084211.25');
+  // LATEST picked a stray object in CockroachDB once (#106070).
+  await put(storage, 'metadata/latest/LATEST-0', '/2001/01/01-000000.00');
+  await put(storage, 'metadata/latest/LATEST', '/2001/01/01-000000.00');
+  assert.equal(await findBackup(storage, { kind: 'latest' }, signal), '2026/04/19-000000.00');
+});
+
+test('LATEST whose manifest is gone is told, and no older backup taken in its place', async () => {
+  const storage = await open();
+  await buildBackup(storage, '2026/04/18-084211.25');
+  await buildBackup(storage, '2026/04/19-000000.00');
+  await storage.delete('2026/04/19-000000.00/BACKUP_MANIFEST');
+  await assert.rejects(() => findBackup(storage, { kind: 'latest' }, signal), {
+    data: {
+      sqlstate: '58P01',
+      message: 'path does not contain a completed latest backup',
+      detail: 'It names /2026/04/19-000000.00, which has no BACKUP_MANIFEST.',
+      hint: 'Name one of those that SHOW BACKUPS IN lists.',
+    },
+  });
+});
+
+test('a pointer that says nonsense is no latest backup', async () => {
+  for (const content of [
+    '',
+    'x',
+    '../../etc',
+    '/2026/04/18-084211.25/../..',
+    `/2026/04/18-084211.25${' '.repeat(2000)}`,
+    Buffer.from([0xff, 0xfe]),
+  ]) {
+    const storage = await open();
+    await buildBackup(storage, '2026/04/18-084211.25');
+    await put(storage, pointerName('2026/04/19-000000.00'), content);
+    await rejectsWith(() => findBackup(storage, { kind: 'latest' }, signal), '58P01', /^path does not contain/);
+  }
+});
+
+test('a backup is found by its folder, with slashes around or not; anything else is 58P01 and shows no secret', async () => {
+  const storage = await open();
+  await buildBackup(storage, '2026/04/18-084211.25');
+  await put(storage, '2026/04/19-000000.00/1/data/1-0.copy.zst', 'x');
+  const find = (path: string) => findBackup(storage, { kind: 'subdirectory', path }, signal);
+  for (const path of ['2026/04/18-084211.25', '/2026/04/18-084211.25', '/2026/04/18-084211.25/'])
+    assert.equal(await find(path), '2026/04/18-084211.25');
+  await rejectsWith(() => find('2026/04/18-084211.26'), '58P01', /^the collection holds no finished backup "\/2026\/04\/18-084211.26"$/);
+  await rejectsWith(() => find('../x'), '58P01', /no finished backup "\.\.\/x"$/);
+  await rejectsWith(() => find('s3://b?AWS_SECRET_ACCESS_KEY=x'), '58P01', /no finished backup "\.\.\."$/);
+  await assert.rejects(
+    () => find('2026/04/19-000000.00'),
+    (error: { data: { detail: string } }) => /not finished/.test(error.data.detail),
+  );
+});
+
+test('jobs that begin in the same moment get folders of their own, and leave no other lock', async () => {
+  const name = `c${++made}`;
+  const time = new Date('2026-04-18T08:42:11.250Z');
+  const jobs = Array.from({ length: 12 }, (_, index) => String(100 + index));
+  const folders = await Promise.all(jobs.map(async (job) => claimFolder(await open(name), job, time, signal)));
+  assert.equal(new Set(folders).size, 12);
+  const storage = await open(name);
+  const locks: string[] = [];
+  for await (const { path } of storage.list('')) locks.push(path);
+  assert.deepEqual(locks.sort(), folders.map((folder, index) => `${folder}/BACKUP-LOCK-${jobs[index]}`).sort());
+});
+
+test('a folder that holds anything is not taken, and one’s own lock is no hindrance', async () => {
+  const storage = await open();
+  const time = new Date('2026-04-18T08:42:11.250Z');
+  await put(storage, '2026/04/18-084211.25/BACKUP_MANIFEST', '{}');
+  assert.equal(await claimFolder(storage, '5', time, signal), '2026/04/18-084211.26');
+  assert.equal(await claimFolder(storage, '5', new Date('2026-04-18T08:42:11.260Z'), signal), '2026/04/18-084211.26');
+});
+
+test('a small object that cannot be written leaves nothing', async () => {
+  const storage = await open();
+  await assert.rejects(() => writeSmallObject(storage, 'x', 'y', AbortSignal.abort()));
+  for await (const { path } of storage.list('')) assert.fail(path);
+});
