@@ -173,9 +173,7 @@ test('what is no JSON in UTF-8 is told, whatever it is', () => {
     Buffer.concat([json, json]),
   ];
   for (const bytes of [...bad, Buffer.from('['.repeat(100_000)), Buffer.from(`{"format":"${'x'.repeat(1e6)}`)]) {
-    assert.throws(() => parseManifest(folder, bytes), {
-      data: { sqlstate: 'XX001', message: /is broken: it is not JSON in UTF-8/ },
-    } as never);
+    assert.throws(() => parseManifest(folder, bytes), { message: /is broken: it is not JSON in UTF-8$/ });
   }
 });
 
