@@ -5,6 +5,8 @@
 import type pg from 'pg';
 import type { ExternalConnections } from './connections.ts';
 import type { Grants } from './grants.ts';
+import type { JobLeases } from './jobLeases.ts';
+import type { Jobs } from './jobs.ts';
 import type { Privileges } from './privileges.ts';
 import type { Roles } from './roles.ts';
 import type { SecretKeySource } from './secretKey.ts';
@@ -65,6 +67,7 @@ export interface CatalogTransaction {
   readonly privileges: Privileges;
   readonly grants: Grants;
   readonly connections: ExternalConnections;
+  readonly jobs: Jobs;
 }
 
 export interface Catalog {
@@ -73,6 +76,10 @@ export interface Catalog {
    * belong into one call. Throws `catalogUnavailable` within bounded time when the catalog cannot be reached.
    */
   transaction<T>(view: CatalogView, work: (tx: CatalogTransaction) => Promise<T>): Promise<T>;
+  /** Jobs, for those who carry them out or wait for them. Throws `catalogUnavailable`. */
+  readonly leases: JobLeases;
+  /** Login of the catalog's own database. */
+  readonly database: pg.PoolConfig;
   /** Queries on the service connection. */
   readonly service: Service;
   /** Ends the connections; waits for queries under way. */

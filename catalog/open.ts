@@ -3,6 +3,7 @@ import pg from 'pg';
 import { PgPierError } from '../errors.ts';
 import type { Catalog, CatalogOptions, CatalogTransaction, CatalogView } from './catalog.ts';
 import { bindToCluster } from './cluster.ts';
+import { JobLeases } from './jobLeases.ts';
 import { type Keyring, openKeyring } from './keyring.ts';
 import { catalogDatabase, createDatabase, migrate } from './migrate.ts';
 import { isUnreachable, loginOf, openPool, serviceOf, unavailable } from './service.ts';
@@ -31,6 +32,8 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
   // Reads have connections of their own: a long string of CREATEs, each with its check of the outside, must not keep SHOW or EXPORT waiting.
   const reads = openPool(database, 2, log);
   const writes = openPool(database, 2, log);
+  // A sign of life must not wait behind anything.
+  const signs = openPool(database, 2, log);
 
   let ready: Promise<Keyring> | undefined;
   const prepared = (): Promise<Keyring> => {
@@ -78,6 +81,20 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
     return runTransaction({ view, service, reads, writes, keyring, adminRole: options.adminRole, guarded, log }, work);
   }
 
+  const leases = new JobLeases(
+    async (text, values) =>
+      guarded(async () => {
+        await prepared();
+        return signs.query(text, values);
+      }),
+    prepared,
+    async () =>
+      guarded(async () => {
+        await prepared();
+        await settle(signs, await outcomesOf(signs, service, log), log);
+      }),
+  );
+
   const sweeper = setInterval(() => {
     if (ready === undefined) return;
     ready.then(async () => sweep(reads, service, log)).catch((error) => log.warn({ error: String(error) }, 'sweeping the catalog failed'));
@@ -86,7 +103,7 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
 
   async function close(): Promise<void> {
     clearInterval(sweeper);
-    await Promise.all([servicePool.end(), reads.end(), writes.end()]);
+    await Promise.all([servicePool.end(), reads.end(), writes.end(), signs.end()]);
   }
 
   try {
@@ -99,5 +116,5 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
       throw error;
     }
   }
-  return { transaction, service, close };
+  return { transaction, leases, database: loginOf(database), service, close };
 }

@@ -4,6 +4,7 @@
  */
 import { PgPierError } from '../errors.ts';
 import type { ExternalConnection } from './connections.ts';
+import type { Job } from './jobs.ts';
 import { has, type ObjectPrivilege, type SystemPrivilege } from './privilegeSet.ts';
 import type { Roles } from './roles.ts';
 import { exists } from './settle.ts';
@@ -62,6 +63,24 @@ export class Privileges {
     if (allowed) return;
     const { name: role } = await this.#roles.asker();
     throw new PgPierError('privilegeMissing', { role, privilege, connection: name });
+  }
+
+  /** Those that the asker may see: its own, or all with VIEWJOB or CONTROLJOB. */
+  async visibleJobs(jobs: readonly Job[]): Promise<readonly Job[]> {
+    if (await this.isAdmin()) return jobs;
+    const held = await this.#words(null, false);
+    if (has(held, 'VIEWJOB') || has(held, 'CONTROLJOB')) return jobs;
+    const roles = await this.#roles.heldByAsker(jobs.map(({ owner }) => owner));
+    return jobs.filter(({ owner }) => roles.has(owner));
+  }
+
+  /** Its own, or with CONTROLJOB; those of admins only as an admin, whatever was granted. Throws `jobControlDenied`. */
+  async requireJobControl(job: Job): Promise<void> {
+    if (await this.isAdmin()) return;
+    if ((await this.#roles.heldByAsker([job.owner])).size > 0) return;
+    if (has(await this.#words(null, false), 'CONTROLJOB') && !(await this.#roles.isAdminRole(job.owner))) return;
+    const { name: role } = await this.#roles.asker();
+    throw new PgPierError('jobControlDenied', { role, id: job.id });
   }
 
   /** Who may GRANT and REVOKE these on a connection: its owner, admins, holders of the grant option. Throws `grantOptionMissing`. */

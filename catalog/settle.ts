@@ -17,15 +17,17 @@ export interface Outcomes {
   readonly aborted: readonly string[];
 }
 
+/** Jobs are not dropped: they end. */
 const tables = [
-  { table: 'pgpier.external_connection', key: 'connection_id' },
-  { table: 'pgpier.privilege', key: 'privilege_id' },
+  { table: 'pgpier.external_connection', key: 'connection_id', dropped: true },
+  { table: 'pgpier.privilege', key: 'privilege_id', dropped: true },
+  { table: 'pgpier.job', key: 'job_id', dropped: false },
 ] as const;
 
 const unsettled = tables
-  .flatMap(({ table }) => [
+  .flatMap(({ table, dropped }) => [
     `select created_xid as xid from ${table} where created_xid is not null`,
-    `select dropped_xid from ${table} where dropped_xid is not null`,
+    ...(dropped ? [`select dropped_xid from ${table} where dropped_xid is not null`] : []),
   ])
   .join(' union ');
 
@@ -86,13 +88,15 @@ function lost(xid: string, reason: string, log: Log): Status {
 export async function settle(catalog: Queryable, { committed, aborted }: Outcomes, log: Log): Promise<void> {
   if (committed.length === 0 && aborted.length === 0) return;
   try {
-    for (const { table, key } of tables) {
+    for (const { table, key, dropped } of tables) {
       const free = (condition: string) => `${key} = any(array(select ${key} from ${table} where ${condition} for update skip locked))`;
       // Ends first: a name that was dropped and made again in one transaction has to be free before the new one takes it.
-      const gone = 'dropped_xid = any($1::pg_catalog.xid8[]) or created_xid = any($2::pg_catalog.xid8[])';
-      await catalog.query(`delete from ${table} where ${free(gone)}`, [committed, aborted]);
-      const kept = 'dropped_xid = any($1::pg_catalog.xid8[])';
-      await catalog.query(`update ${table} set dropped_xid = null, dropped_session = null where ${free(kept)}`, [aborted]);
+      await catalog.query(`delete from ${table} where ${free('created_xid = any($1::pg_catalog.xid8[])')}`, [aborted]);
+      if (dropped) {
+        const ended = 'dropped_xid = any($1::pg_catalog.xid8[])';
+        await catalog.query(`delete from ${table} where ${free(ended)}`, [committed]);
+        await catalog.query(`update ${table} set dropped_xid = null, dropped_session = null where ${free(ended)}`, [aborted]);
+      }
       const arrived = 'created_xid = any($1::pg_catalog.xid8[])';
       await catalog.query(`update ${table} set created_xid = null, created_session = null where ${free(arrived)}`, [committed]);
     }
@@ -107,11 +111,16 @@ export async function settle(catalog: Queryable, { committed, aborted }: Outcome
  */
 export function exists(alias: string): string {
   const a = alias;
-  return `(
-    (${a}.created_xid is null or ${a}.created_xid = any($2::pg_catalog.xid8[])
-      or (${a}.created_session = $1::pg_catalog.uuid and not ${a}.created_xid = any($3::pg_catalog.xid8[])))
+  return `(${arrived(a)}
     and (${a}.dropped_xid is null or ${a}.dropped_xid = any($3::pg_catalog.xid8[])
       or (${a}.dropped_session <> $1::pg_catalog.uuid and not ${a}.dropped_xid = any($2::pg_catalog.xid8[]))))`;
+}
+
+/** The first half of `exists`, with the same three parameters. */
+export function arrived(alias: string): string {
+  const a = alias;
+  return `(${a}.created_xid is null or ${a}.created_xid = any($2::pg_catalog.xid8[])
+      or (${a}.created_session = $1::pg_catalog.uuid and not ${a}.created_xid = any($3::pg_catalog.xid8[])))`;
 }
 
 /** The condition under which a row is subject to a change that has not ended: another session's, or one of a prepared transaction. */

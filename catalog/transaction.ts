@@ -4,6 +4,7 @@ import { PgPierError } from '../errors.ts';
 import type { CatalogTransaction, CatalogView, Log } from './catalog.ts';
 import { ExternalConnections } from './connections.ts';
 import { Grants } from './grants.ts';
+import { Jobs } from './jobs.ts';
 import type { Keyring } from './keyring.ts';
 import { Privileges } from './privileges.ts';
 import { Roles } from './roles.ts';
@@ -81,6 +82,7 @@ export async function runTransaction<T>(parts: TransactionParts, work: (tx: Cata
     privileges,
     grants: new Grants(store, roles),
     connections: new ExternalConnections(store, roles),
+    jobs: new Jobs(store, roles),
   };
   let failed = true;
   try {

@@ -2,6 +2,7 @@
 import type { Column } from '../protocol/values.ts';
 import type { Statement, StatementKind } from '../statement/statement.ts';
 import type { Command, Nature } from './command.ts';
+import { cancelJobs, pauseJobs, resumeJobs } from './controlJobs.ts';
 import { createExternalConnection } from './createExternalConnection.ts';
 import { dropExternalConnection } from './dropExternalConnection.ts';
 import { exportIntoCsv } from './exportIntoCsv.ts';
@@ -11,6 +12,7 @@ import { commandToCome, notYet } from './notYet.ts';
 import { showCreateAllExternalConnections, showCreateExternalConnection } from './showCreateExternalConnection.ts';
 import { showExternalConnection, showExternalConnections } from './showExternalConnections.ts';
 import { showGrantsOnExternalConnection, showSystemGrants } from './showGrants.ts';
+import { showJob, showJobs, showJobWhenComplete } from './showJobs.ts';
 
 export const commands: { readonly [K in StatementKind]: Command<K> } = {
   createExternalConnection,
@@ -32,12 +34,12 @@ export const commands: { readonly [K in StatementKind]: Command<K> } = {
   restoreDetached: commandToCome('restoreDetached', 'RESTORE'),
   showBackups: commandToCome('showBackups', 'SHOW BACKUPS'),
   showBackup: commandToCome('showBackup', 'SHOW BACKUP'),
-  showJobs: commandToCome('showJobs', 'SHOW JOBS'),
-  showJob: commandToCome('showJob', 'SHOW JOB'),
-  showJobWhenComplete: commandToCome('showJobWhenComplete', 'SHOW JOB WHEN COMPLETE'),
-  pauseJobs: commandToCome('pauseJobs', 'PAUSE JOBS'),
-  resumeJobs: commandToCome('resumeJobs', 'RESUME JOBS'),
-  cancelJobs: commandToCome('cancelJobs', 'CANCEL JOBS'),
+  showJobs,
+  showJob,
+  showJobWhenComplete,
+  pauseJobs,
+  resumeJobs,
+  cancelJobs,
   notYet,
 };
 

@@ -3,23 +3,11 @@
  * of jobs (`jobKinds.ts`), which know nothing of leases. The row in `pgpier.job` is the one truth about a job's state.
  */
 import type { CatalogTransaction } from '../catalog/catalog.ts';
+import type { JobRequest } from '../catalog/jobStates.ts';
 import type { Asker, JobLogins, Notice } from '../commands/command.ts';
 import type { Storage } from '../external/storage/storage.ts';
 
 export type JobType = 'BACKUP' | 'RESTORE';
-
-/** CockroachDB's words (spec: cockroachdb §7), as SHOW JOBS tells them. */
-export type JobState =
-  | 'pending'
-  | 'running'
-  | 'pause-requested'
-  | 'paused'
-  | 'cancel-requested'
-  | 'reverting'
-  | 'succeeded'
-  | 'failed'
-  | 'canceled'
-  | 'revert-failed';
 
 /** What a statement hands over. `payload` is JSON; it is stored encrypted, because URIs may carry credentials. */
 export interface JobSpec {
@@ -75,6 +63,10 @@ export interface Jobs {
   run(spec: JobSpec): Promise<{ readonly id: string; readonly result: JobResult }>;
   /** Detached: a catalog change, which counts and begins when the client's transaction commits. Resolves to the job's id. */
   create(spec: JobSpec): Promise<string>;
+  /** PAUSE, RESUME, CANCEL: takes effect at once, whatever becomes of the client's transaction. Whether the asker may is for the caller to ask. */
+  request(request: JobRequest, id: string, reason?: string): Promise<void>;
+  /** Resolves when the job has ended or is gone; rejects with the signal's reason, and after 24 hours with 57014. */
+  ended(id: string): Promise<void>;
 }
 
 /** The statement that begins jobs. */

@@ -14,6 +14,8 @@ export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 's
 export type LogLevel = (typeof logLevels)[number];
 
 export interface Config {
+  /** `worker`: carries jobs out and nothing else. */
+  readonly command: 'proxy' | 'worker';
   readonly listen: Address;
   readonly backend:
     | { readonly kind: 'embedded'; readonly password?: Secret }
@@ -25,6 +27,7 @@ export interface Config {
   /** Absolute; absent: `extern` in the data directory. */
   readonly externalDirectory?: string;
   readonly http?: Address;
+  /** 0: the proxy leaves jobs to others; exports and storage checks still have one process. */
   readonly workers: number;
   readonly adminRole?: string;
   readonly auth: 'passthrough' | 'password';
@@ -66,9 +69,10 @@ function isSecretKey(text: string): boolean {
   }
 }
 
-/** @param argv without the interpreter and the script. */
+/** @param argv without the interpreter and the script; `worker` as the first word is the command. */
 export function readConfig(argv: readonly string[], environment: Environment): Reading {
-  const sources = readSources(argv, environment);
+  const command = argv[0] === 'worker' ? 'worker' : 'proxy';
+  const sources = readSources(command === 'worker' ? argv.slice(1) : argv, environment);
   if (sources.asked !== 'start') return { kind: sources.asked };
   const mistakes = [...sources.mistakes];
   const warnings = [...sources.warnings];
@@ -139,12 +143,14 @@ export function readConfig(argv: readonly string[], environment: Environment): R
   const http = (given('http') ?? 'off') === 'off' ? undefined : address('http', given('http')!);
   const backendTarget = target('backend', { user: environment.PGUSER || userName() });
   const embedded = given('backend') === undefined;
+  if (command === 'worker' && embedded)
+    wrong('backend', 'is not set; a worker needs the URL of the PostgreSQL that the proxy stands before, and the proxy’s key');
   const catalog = target('catalog', { user: backendTarget?.user ?? 'postgres', database: 'pgpier' });
 
   const password = given('password') === undefined ? undefined : new Secret(given('password')!);
   if (!embedded && password !== undefined)
     wrong('password', 'is for the embedded server, and PGPIER_BACKEND names another; its password belongs in the URL or in PGPASSWORD');
-  if (embedded && password === undefined && listen !== undefined && !isLoopbackHost(listen.host))
+  if (command === 'proxy' && embedded && password === undefined && listen !== undefined && !isLoopbackHost(listen.host))
     wrong(
       'listen',
       `is "${given('listen')}", which other machines can reach, and the embedded server asks for no password: set PGPIER_PASSWORD too, or listen on 127.0.0.1`,
@@ -181,12 +187,13 @@ export function readConfig(argv: readonly string[], environment: Environment): R
   const adminRole = given('admin-role');
   const externalDirectory = given('external-dir');
   const config: Omit<Config, 'listen'> = {
+    command,
     backend: backendTarget === undefined ? { kind: 'embedded', ...(password && { password }) } : { kind: 'server', target: backendTarget },
     ...(catalog && { catalog }),
     dataDirectory: resolve(given('data') ?? 'data'),
     ...(externalDirectory !== undefined && { externalDirectory: resolve(externalDirectory) }),
     ...(http && { http }),
-    workers: integer('workers', Math.min(2, availableParallelism()), 1, 64),
+    workers: integer('workers', Math.min(2, availableParallelism()), command === 'worker' ? 1 : 0, 64),
     ...(adminRole !== undefined && { adminRole }),
     auth: choice('auth', ['passthrough', 'password'] as const, 'passthrough'),
     trustBackend: switched('trust-backend'),

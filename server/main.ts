@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-/** `pgpier`: reads the configuration, starts everything, prints the ready line, and stops everything when told. */
+/** `pgpier`, `pgpier worker`: reads the configuration, starts everything, prints the ready line, and stops everything when told. */
 import { readFileSync } from 'node:fs';
 import { PgPierError } from '../errors.ts';
 import { readConfig } from './config.ts';
 import { helpText } from './configuration/help.ts';
+import { startWorker } from './jobWorker.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { openLog } from './log.ts';
 import { start } from './start.ts';
@@ -49,7 +50,7 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
   const onSignal = (name: NodeJS.Signals): void => {
     if (told === undefined) {
       told = Date.now();
-      log.info({}, `${name}: draining; once more ends open sessions at once`);
+      log.info({}, `${name}: draining; once more ends at once what is left`);
       void end(0);
     } else if (Date.now() - told > SAME_SIGNAL_MS) {
       log.warn({}, `${name} again: ending at once`);
@@ -79,9 +80,10 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
   };
 
   // SIGTERM before the ready line gives the start up: the part that is coming up ends first, then those that run.
-  const settled = start(config, lifecycle, log, starting.signal, failed).then(
-    (url) => {
-      if (told === undefined) process.stdout.write(`pgpier ready: ${url}\n`);
+  const begun = config.command === 'worker' ? startWorker(config, lifecycle, log) : start(config, lifecycle, log, starting.signal, failed);
+  const settled = begun.then(
+    (readyLine) => {
+      if (told === undefined) process.stdout.write(`${readyLine}\n`);
     },
     async (error: unknown) => {
       if (told === undefined) process.stderr.write(`pgpier: cannot start: ${sentence(error)}\n`);

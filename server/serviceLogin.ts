@@ -1,21 +1,29 @@
 /** PgPier's own login at the backend or the catalog's server: tried once at the start, with what libpq would try for this sslmode. */
 import pg from 'pg';
 import { tlsAttempts } from '../jobs/backendLogin.ts';
+import type { BackendLogin } from '../jobs/task.ts';
 import { formatAddress } from './configuration/address.ts';
 import type { ConnectionTarget } from './configuration/connectionUri.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const OLDEST_MAJOR = 14;
 
+export interface ServiceLogin {
+  readonly config: pg.PoolConfig;
+  /** The same as plain data, for another process; `attempt` is the place of its TLS settings among `tlsAttempts(login)`. */
+  readonly login: BackendLogin;
+  readonly attempt: number;
+}
+
 /**
  * The settings with which the server let us in.
  * @param what `the backend`, `the catalog`: for messages
  * @throws Error in words for the person who starts it, when the server does not let us in or is older than PostgreSQL 14
  */
-export async function findServiceLogin(target: ConnectionTarget, what: string): Promise<pg.PoolConfig> {
+export async function findServiceLogin(target: ConnectionTarget, what: string): Promise<ServiceLogin> {
   const { host, port, user, database } = target;
   const password = target.password?.reveal() ?? '';
-  const attempts = tlsAttempts({
+  const login: BackendLogin = {
     host,
     port,
     user,
@@ -23,9 +31,9 @@ export async function findServiceLogin(target: ConnectionTarget, what: string): 
     password,
     sslmode: target.sslmode,
     ...(target.sslrootcert && { sslrootcert: target.sslrootcert }),
-  });
+  };
   let failure: unknown;
-  for (const ssl of attempts) {
+  for (const [attempt, ssl] of tlsAttempts(login).entries()) {
     // An empty password rather than none: without one pg would look into the environment itself.
     const config: pg.PoolConfig = { host, port, user, database, password, ...(ssl !== undefined && { ssl }) };
     const client = new pg.Client({ ...config, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, application_name: 'pgpier' });
@@ -38,7 +46,7 @@ export async function findServiceLogin(target: ConnectionTarget, what: string): 
       const { version, number } = rows[0]!;
       if (number < OLDEST_MAJOR * 10_000)
         throw new TooOld(`${what} is PostgreSQL ${version}; PgPier stands before PostgreSQL ${OLDEST_MAJOR} and newer`);
-      return config;
+      return { config, login, attempt };
     } catch (error) {
       if (error instanceof TooOld) throw error;
       failure ??= error;
@@ -51,7 +59,7 @@ export async function findServiceLogin(target: ConnectionTarget, what: string): 
 }
 
 /** `config` as the URL that the catalog takes; TLS as `findServiceLogin` found it to work. */
-export function loginUrl(target: ConnectionTarget, config: pg.PoolConfig): string {
+export function loginUrl(target: ConnectionTarget, { config }: ServiceLogin): string {
   const encode = encodeURIComponent;
   const verified = target.sslmode === 'verify-ca' || target.sslmode === 'verify-full';
   const sslmode = config.ssl === false || config.ssl === undefined ? 'disable' : verified ? target.sslmode : 'require';

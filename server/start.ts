@@ -4,14 +4,16 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { type Catalog, openCatalog, type SecretKeySource } from '../catalog/catalog.ts';
-import { PgPierError } from '../errors.ts';
-import type { Jobs } from '../jobs/job.ts';
 import { createJobLogins } from '../jobs/loginRole.ts';
 import { startWorkers } from '../jobs/pool.ts';
+import { openDoorbell } from '../jobs/queue/doorbell.ts';
+import { startJobWorkerProcess } from '../jobs/queue/jobWorkerProcess.ts';
+import { statementJobs } from '../jobs/queue/statementJobs.ts';
 import type { Config } from './config.ts';
 import { formatAddress } from './configuration/address.ts';
 import type { ConnectionTarget } from './configuration/connectionUri.ts';
 import { startEmbedded } from './embedded.ts';
+import { jobWorkerSettings, storageSettingsOf } from './jobWorker.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import { type Listener, startListener } from './login/listener.ts';
@@ -24,7 +26,7 @@ const WORKERS_STOP_MS = 5_000;
 
 /**
  * @param failed called when something that was started goes away by itself
- * @returns the URL of the ready line
+ * @returns the ready line
  */
 export async function start(
   config: Config,
@@ -38,25 +40,30 @@ export async function start(
   const service = await findServiceLogin(target, 'the backend');
 
   const secretKey = secretKeySource(config, dataDirectory);
+  const catalogUrl = config.catalog && loginUrl(config.catalog, await findServiceLogin(config.catalog, 'the catalog'));
   const catalog = await openCatalog({
-    service,
-    ...(config.catalog && { catalogUrl: loginUrl(config.catalog, await findServiceLogin(config.catalog, 'the catalog')) }),
+    service: service.config,
+    ...(catalogUrl !== undefined && { catalogUrl }),
     secretKey,
     ...(config.adminRole !== undefined && { adminRole: config.adminRole }),
     log,
   });
   lifecycle.add('catalog', () => catalog.close());
-  await mustAnswer(catalog, service);
+  await mustAnswer(catalog, service.config);
   signal.throwIfAborted();
 
-  const externalDir = config.externalDirectory ?? join(dataDirectory, 'extern');
-  mkdirSync(externalDir, { recursive: true });
-  const workers = startWorkers({
-    count: config.workers,
-    storageSettings: { externalDir, nodeId: config.nodeId, allowedNetworks: config.allowNetworks },
-    log,
-  });
+  const storageSettings = storageSettingsOf(config, dataDirectory);
+  const workers = startWorkers({ count: config.workers, storageSettings, log });
   lifecycle.add('workers', () => workers.stop(AbortSignal.timeout(WORKERS_STOP_MS)));
+  if (config.workers > 0) {
+    const settings = jobWorkerSettings(config, { service, catalogUrl, secretKey, storageSettings });
+    const jobWorker = startJobWorkerProcess({ settings, log });
+    lifecycle.add('job worker', () => jobWorker.stop(Math.min(config.drainTimeoutMs, WORKERS_STOP_MS)));
+  }
+  const doorbell = openDoorbell(catalog.database, log);
+  lifecycle.add('queue', () => doorbell.stop());
+  const jobs = statementJobs({ catalog, doorbell, log });
+  lifecycle.add('jobs of statements', () => jobs.settled());
 
   const logins = createJobLogins({
     service: { query: async (text, values) => ({ rows: await catalog.service.query(text, values) }) },
@@ -84,7 +91,7 @@ export async function start(
     }),
     backend: { ...loginPath(target), ...rootCertificate(target) },
     auth: { mode: config.auth, trustedBackend: config.trustBackend || passwordless, loopbackOnly: passwordless },
-    startSession: createStartSession({ catalog, workers, jobs: noJobs, logins, log }),
+    startSession: createStartSession({ catalog, workers, jobs: jobs.of, logins, log }),
     log,
     drainTimeoutMs: config.drainTimeoutMs,
   });
@@ -96,7 +103,7 @@ export async function start(
   signal.throwIfAborted();
   const host = ['::', '0.0.0.0'].includes(config.listen.host) ? '127.0.0.1' : config.listen.host;
   const encode = encodeURIComponent;
-  return `postgres://${encode(target.user)}@${formatAddress({ host, port: address.port })}/${encode(target.database)}`;
+  return `pgpier ready: postgres://${encode(target.user)}@${formatAddress({ host, port: address.port })}/${encode(target.database)}`;
 }
 
 interface Backend {
@@ -125,7 +132,7 @@ async function findBackend(
   };
 }
 
-function secretKeySource(config: Config, dataDirectory: string): SecretKeySource {
+export function secretKeySource(config: Config, dataDirectory: string): SecretKeySource {
   if (config.secretKey?.kind === 'key') return { kind: 'value', value: config.secretKey.key };
   if (config.secretKey?.kind === 'file') return { kind: 'file', path: config.secretKey.path, createIfMissing: true };
   mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
@@ -166,8 +173,3 @@ function figures(listener: Listener | undefined): readonly Figure[] {
     counter('cancelRequests', 'cancel_requests', 'Cancel requests received'),
   ];
 }
-
-const noJobs = (): Jobs => {
-  const refuse = () => Promise.reject(new PgPierError('notSupported', { what: 'BACKUP' }));
-  return { run: refuse, create: refuse };
-};

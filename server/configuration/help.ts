@@ -31,6 +31,7 @@ export function helpText(): string {
   return `pgpier: a PostgreSQL wire proxy with named, grantable connections to the outside
 
 Usage: pgpier [--name value …]
+       pgpier worker [--name value …]    carries jobs out for proxies with the same backend, catalog and key
 
 A setting is taken from its flag, else from its environment variable, else from the --config file, else it has its default.
 

@@ -27,7 +27,12 @@ export const settings = [
   { name: 'external-dir', value: 'DIRECTORY', description: 'root of nodelocal://', default: 'extern in the data directory' },
   { name: 'http', value: 'HOST:PORT|off', description: 'serve /metrics and /healthz there', default: 'off' },
   { name: 'relays', value: 'N', description: 'relay processes; only 1 for now', default: '1' },
-  { name: 'workers', value: 'N', description: 'worker processes for jobs', default: '2, or 1 on a single core' },
+  {
+    name: 'workers',
+    value: 'N',
+    description: 'processes that do exports, and jobs carried out side by side; 0 leaves jobs to `pgpier worker`',
+    default: '2, or 1 on a single core',
+  },
   { name: 'admin-role', value: 'ROLE', description: 'members of this role pass every privilege check, as superusers do' },
   {
     name: 'auth',

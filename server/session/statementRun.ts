@@ -1,7 +1,7 @@
 /** Carries statements of ours out: a context for the handlers, one catalog transaction around them, limits, notices. */
 import type { Catalog, Stamp } from '../../catalog/catalog.ts';
 import type { CommandContext, CommandResult, JobLogins, Notice } from '../../commands/command.ts';
-import { commandFor } from '../../commands/commands.ts';
+import { commandFor, natureOf } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
 import type { Jobs, StatementOfJob } from '../../jobs/job.ts';
 import type { Workers } from '../../jobs/task.ts';
@@ -53,7 +53,8 @@ export async function runStatements(services: Services, run: Run): Promise<Outco
       };
       for (const statement of run.statements) {
         results.push(await commandFor(statement).run(context, statement));
-        abort.signal.throwIfAborted();
+        // A job stands alone in its string and has come to its end: a cancel that came too late changes nothing.
+        if (natureOf(statement) !== 'job') abort.signal.throwIfAborted();
       }
     });
     return { kind: 'done', results };

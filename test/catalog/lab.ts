@@ -5,6 +5,8 @@ import { type Catalog, type CatalogOptions, openCatalog, type SecretKeySource, t
 import type { CommandContext, CommandResult, Notice } from '../../commands/command.ts';
 import { commandFor } from '../../commands/commands.ts';
 import { PgPierError } from '../../errors.ts';
+import type { Doorbell } from '../../jobs/queue/doorbell.ts';
+import { statementJobs } from '../../jobs/queue/statementJobs.ts';
 import type { Task, Workers } from '../../jobs/task.ts';
 import { classify } from '../../statement/classify.ts';
 import { type Postgres, type PostgresVersion, startPostgres } from '../servers/postgres.ts';
@@ -41,6 +43,8 @@ const markQuery = `select pg_catalog.pg_current_xact_id()::pg_catalog.text as to
   lateral (select k.transactionid::pg_catalog.text as x from pg_catalog.pg_locks k
     where m is not null and k.locktype = 'transactionid' and k.granted and k.pid = pg_catalog.pg_backend_pid()
     order by pg_catalog.age(k.transactionid) limit 1) l`;
+
+const silent: Doorbell = { ring() {}, listen() {}, async stop() {} };
 
 export class Session {
   readonly client: pg.Client;
@@ -106,7 +110,12 @@ export class Session {
         asker,
         catalog,
         workers: this.workers,
-        jobs: { run: () => Promise.reject(new Error('no jobs here')), create: () => Promise.reject(new Error('no jobs here')) },
+        jobs: statementJobs({ catalog: this.lab.catalog, doorbell: silent, log: this.lab.log }).of({
+          asker,
+          catalog,
+          notice: () => {},
+          signal: new AbortController().signal,
+        }),
         logins: { open: () => Promise.reject(new Error('no job logins here')) },
         parameters: [],
         text: (value) => {
