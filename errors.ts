@@ -116,6 +116,16 @@ export const errors = {
     text: 'the backup "{folder}" has format version {found}, this program reads no newer one than {known}',
     hint: 'Use a newer PgPier.',
   },
+  backupFilesMissing: { sqlstate: '58P01', text: 'The following files are missing from the backup:{files}' },
+  backupFilesWrongSize: {
+    sqlstate: 'XX001',
+    text: 'The following files of the backup have another size than they had when it was written:{files}',
+  },
+  backupTimeInvalid: {
+    sqlstate: '22007',
+    text: 'invalid time behind {clause}',
+    hint: "Write a time such as '2026-04-18 08:42:11+00', a folder such as '2026/04/18-084211.25', or a span before now such as '-36h' or '-7d'.",
+  },
 
   // Login and the listener; all FATAL. Words as PostgreSQL's where it has the same error.
   unsupportedProtocol: { sqlstate: '0A000', text: 'unsupported frontend protocol {version}: server supports 3.0 to 3.2' },

@@ -9,6 +9,8 @@ import { exportIntoCsv } from './exportIntoCsv.ts';
 import { grantOnExternalConnection, revokeOnExternalConnection } from './grantOnExternalConnection.ts';
 import { grantSystem, revokeSystem } from './grantSystem.ts';
 import { commandToCome, notYet } from './notYet.ts';
+import { showBackup } from './showBackup.ts';
+import { showBackups } from './showBackups.ts';
 import { showCreateAllExternalConnections, showCreateExternalConnection } from './showCreateExternalConnection.ts';
 import { showExternalConnection, showExternalConnections } from './showExternalConnections.ts';
 import { showGrantsOnExternalConnection, showSystemGrants } from './showGrants.ts';
@@ -32,8 +34,8 @@ export const commands: { readonly [K in StatementKind]: Command<K> } = {
   backupDetached: commandToCome('backupDetached', 'BACKUP'),
   restore: commandToCome('restore', 'RESTORE'),
   restoreDetached: commandToCome('restoreDetached', 'RESTORE'),
-  showBackups: commandToCome('showBackups', 'SHOW BACKUPS'),
-  showBackup: commandToCome('showBackup', 'SHOW BACKUP'),
+  showBackups,
+  showBackup,
   showJobs,
   showJob,
   showJobWhenComplete,

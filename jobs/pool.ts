@@ -25,6 +25,8 @@ export interface WorkersOptions {
 /** Exports that one process runs side by side: they wait for the network most of the time. Short tasks never wait behind them. */
 const EXPORTS_PER_WORKER = 4;
 const SHORT_PER_WORKER = 64;
+/** Each may hold a manifest in memory. */
+const SHOWS_PER_WORKER = 2;
 /** Less than the life of a job's login (loginRole.ts): a task that waited longer could not log in any more. */
 const MAX_WAIT_MS = 30 * 60_000;
 /** What a cancelled task is given to take back what it did before its caller is answered. */
@@ -259,6 +261,8 @@ class Pool implements Workers {
 
 const taskWords: Readonly<Record<WorkerTask['kind'], string>> = {
   checkStorage: 'a check of an external storage',
+  showBackups: 'SHOW BACKUPS',
+  showBackup: 'SHOW BACKUP',
   export: 'EXPORT',
   removeExport: 'the removal of an EXPORT',
 };
@@ -266,6 +270,12 @@ const taskWords: Readonly<Record<WorkerTask['kind'], string>> = {
 function room(worker: Worker, task: WorkerTask): boolean {
   if (worker.retired) return false;
   let exports = 0;
-  for (const job of worker.jobs.values()) if (job.task.kind === 'export') exports++;
-  return task.kind === 'export' ? exports < EXPORTS_PER_WORKER : worker.jobs.size - exports < SHORT_PER_WORKER;
+  let shows = 0;
+  for (const { task } of worker.jobs.values()) {
+    if (task.kind === 'export') exports++;
+    else if (task.kind === 'showBackup') shows++;
+  }
+  if (task.kind === 'export') return exports < EXPORTS_PER_WORKER;
+  if (task.kind === 'showBackup') return shows < SHOWS_PER_WORKER;
+  return worker.jobs.size - exports - shows < SHORT_PER_WORKER;
 }

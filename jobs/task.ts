@@ -1,5 +1,7 @@
 /** What the relay asks of worker processes. Tasks and results are plain data: they cross a process boundary. */
 import type { Notice } from '../commands/command.ts';
+import type { BackupChoice, UnfinishedBackup } from './backup/collection.ts';
+import type { BackedUpObject } from './backup/manifest.ts';
 
 /** A storage URI with its secrets, resolved: never `external://`. */
 export interface StorageTarget {
@@ -51,12 +53,60 @@ export interface ExportedFile {
   readonly bytes: number;
 }
 
+/** What a collection holds. */
+export interface ShowBackupsTask {
+  readonly kind: 'showBackups';
+  readonly target: StorageTarget;
+  /** Milliseconds since 1970; those that began in that very moment are neither. */
+  readonly newerThan?: number;
+  readonly olderThan?: number;
+}
+
+/** Folders as `backup/collection.ts` names them, oldest first. */
+export interface ShownBackups {
+  readonly finished: readonly string[];
+  readonly unfinished: readonly UnfinishedBackup[];
+}
+
+/** What a backup holds. */
+export interface ShowBackupTask {
+  readonly kind: 'showBackup';
+  readonly target: StorageTarget;
+  readonly choice: BackupChoice;
+  readonly checkFiles: boolean;
+  /** The manifest as JSON, or its objects with what is asked for. */
+  readonly show: { readonly kind: 'json' } | { readonly kind: 'objects'; readonly createStatements: boolean; readonly privileges: boolean };
+}
+
+export type ShownBackup =
+  | { readonly kind: 'json'; readonly manifest: string }
+  /** `time`: the moment whose data it holds, ISO 8601. */
+  | { readonly kind: 'objects'; readonly time: string; readonly objects: readonly ShownObject[] };
+
+export interface ShownObject {
+  readonly database: string;
+  /** Empty for a database and a schema. */
+  readonly schema: string;
+  readonly name: string;
+  readonly type: BackedUpObject['type'];
+  readonly bytes: number;
+  readonly rows: number;
+  readonly createStatement?: string;
+  readonly owner?: string;
+  /** GRANT statements; absent for the defaults. */
+  readonly privileges?: string;
+  /** Stored bytes of what is the object's own; absent where it has no files, or they were not checked. */
+  readonly fileBytes?: number;
+}
+
 export interface TaskResults {
   checkStorage: null;
   export: readonly ExportedFile[];
+  showBackups: ShownBackups;
+  showBackup: ShownBackup;
 }
 
-export type Task = CheckStorageTask | ExportTask;
+export type Task = CheckStorageTask | ExportTask | ShowBackupsTask | ShowBackupTask;
 
 export interface TaskOptions {
   readonly signal: AbortSignal;

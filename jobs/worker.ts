@@ -7,6 +7,7 @@ import { PgPierError, toErrorData } from '../errors.ts';
 import { checkStorage } from '../external/storage/check.ts';
 import type { StorageSettings } from '../external/storage/storage.ts';
 import { openStorage } from '../external/storage/storages.ts';
+import { showBackup, showBackups } from './backup/showBackup.ts';
 import type { FromWorker, ToWorker, WorkerResult, WorkerTask } from './messages.ts';
 import { runExport, type TaskRun } from './transfer/export.ts';
 import { grammar } from './transfer/exportQuery.ts';
@@ -50,6 +51,10 @@ async function start(task: WorkerTask, run: TaskRun): Promise<WorkerResult> {
     case 'checkStorage':
       await checkStorage(task.target, storageSettings!, run.signal);
       return null;
+    case 'showBackups':
+      return showBackups(task, run);
+    case 'showBackup':
+      return showBackup(task, run);
     case 'export':
       return runExport(task, run);
     case 'removeExport':
