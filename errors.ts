@@ -77,6 +77,14 @@ export const errors = {
   jobWaitTooLong: { sqlstate: '57014', text: 'job {id} did not end within 24 hours; it goes on' },
   jobKindUnknown: { sqlstate: '0A000', text: 'this version of PgPier cannot carry out jobs of type {type}' },
 
+  // The schema of a backup.
+  pgDumpFailed: { sqlstate: '58000', text: 'pg_dump failed: {reason}' },
+  pgDumpTooOld: {
+    sqlstate: '0A000',
+    text: 'there is no pg_dump for PostgreSQL {major}',
+    hint: 'Install a pg_dump of this major or a newer one where the worker runs.',
+  },
+
   // EXPORT.
   exportNull: {
     sqlstate: '22004',
