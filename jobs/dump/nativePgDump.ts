@@ -4,7 +4,8 @@ import { accessSync, constants, globSync, realpathSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { BackendLogin } from '../task.ts';
-import { type DumpRequest, pgDumpError } from './dump.ts';
+import type { DumpRequest } from './dump.ts';
+import { pgDumpError } from './pgDumpError.ts';
 
 export interface NativePgDump {
   readonly path: string;

@@ -6,7 +6,8 @@ import { Worker } from 'node:worker_threads';
 import { PgPierError } from '../../errors.ts';
 import { openBackendSession } from '../backendLogin.ts';
 import { makeByteRing, RingWriter } from './byteRing.ts';
-import { type DumpRequest, pgDumpError } from './dump.ts';
+import type { DumpRequest } from './dump.ts';
+import { pgDumpError } from './pgDumpError.ts';
 import type { FromPgDumpThread, PgDumpThreadData } from './wasmPgDumpThread.ts';
 
 /** Of the build that package.json pins. */
