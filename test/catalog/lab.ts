@@ -7,7 +7,7 @@ import { commandFor } from '../../commands/commands.ts';
 import { PgPierError } from '../../errors.ts';
 import type { Doorbell } from '../../jobs/queue/doorbell.ts';
 import { statementJobs } from '../../jobs/queue/statementJobs.ts';
-import type { Task, Workers } from '../../jobs/task.ts';
+import type { Task, TaskResults, Workers } from '../../jobs/task.ts';
 import { classify } from '../../statement/classify.ts';
 import { type Postgres, type PostgresVersion, startPostgres } from '../servers/postgres.ts';
 
@@ -20,7 +20,10 @@ export function collectingLog() {
   return { lines, info: write, warn: write, error: write };
 }
 
-/** Workers that answer a storage check at once, or as `check` says. */
+/** What a worker answers that finds an empty storage. */
+const answers: Partial<TaskResults> = { showBackups: { finished: [], unfinished: [] }, showBackup: { kind: 'json', manifest: '{}' } };
+
+/** Workers that answer at once, or as `check` says. */
 export function fakeWorkers(check: (task: Task) => Promise<void> = async () => {}): Workers & { readonly tasks: Task[] } {
   const tasks: Task[] = [];
   return {
@@ -28,7 +31,7 @@ export function fakeWorkers(check: (task: Task) => Promise<void> = async () => {
     async run(task) {
       tasks.push(task);
       await check(task);
-      return null as never;
+      return (answers[task.kind] ?? null) as never;
     },
     async stop() {},
   };

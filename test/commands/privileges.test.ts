@@ -102,6 +102,19 @@ const matrix: readonly (readonly [statement: string, refusal: string, allowed: r
       'systemAll',
     ],
   ],
+  ...["SHOW BACKUPS IN 'external://c/x'", "SHOW BACKUP FROM LATEST IN 'external://c' WITH as_json"].map(
+    (statement) =>
+      [
+        statement,
+        '42501 user HOLDER does not have USAGE privilege on external_connection c',
+        ['superuser', 'adminMember', 'owner', 'usage', 'all', 'usageGrantable', 'optionTaken', 'usageByPublic', 'usageByMembership'],
+      ] as const,
+  ),
+  [
+    "SHOW BACKUPS IN 'nodelocal://1/x'",
+    '42501 only users with the admin role or the EXTERNALIOIMPLICITACCESS system privilege are allowed to access the specified nodelocal URI',
+    ['superuser', 'adminMember', 'systemAll', 'systemAllButMetadata'],
+  ],
 ];
 
 for (const version of [15, 18] as const) {
