@@ -1,13 +1,15 @@
 /**
  * The hot-path test: might this text hold a statement of ours? Looks at bytes alone, so that no ordinary statement is decoded.
  *
- * Every statement of ours begins at the start of the text or behind a `;`, with nothing but blanks and comments between. So those
- * places are looked at, whether the `;` stands in a literal or not. A wrong yes costs a run of the lexer; a wrong no is a defect.
+ * Every statement of ours begins at the start of the text or behind a `;`, with nothing but blanks and comments between; one in the place of a table,
+ * `SELECT … FROM [SHOW JOBS]`, behind a `[`. So those places are looked at, whether the `;` or `[` stands in a literal or not. A wrong yes costs a run of the
+ * lexer; a wrong no is a defect.
  */
 import { statementHeads } from './parse/statements.ts';
 
 const SEMICOLON = 59;
-/** From this length on a native search for `;` pays. */
+const BRACKET = 91;
+/** From this length on a native search for `;` and `[` pays. */
 const longText = 256;
 /** Comments longer than that are the lexer's to read: a cap, or a text full of `;/*` would cost its square. */
 const longestComment = 256;
@@ -87,6 +89,17 @@ function beginsOwn(bytes: Uint8Array, from: number, end: number): boolean {
   return seconds.includes(hash);
 }
 
+const show = hashOf('show');
+
+/** Whether SHOW may stand at `at`, blanks and comments first. */
+function beginsShow(bytes: Uint8Array, from: number, end: number): boolean {
+  let at = skipBlanks(bytes, from, end);
+  if (at < 0) return true;
+  let hash = 0;
+  for (const last = Math.min(end, at + 5); at < last && (classes[bytes[at]!]! & LETTER) !== 0; at++) hash = mix(hash, bytes[at]!);
+  return hash === show;
+}
+
 /**
  * Whether `bytes` from `start` to `end` (exclusive, without the closing NUL) may hold a statement of ours. Never false for a text that
  * `classify` calls own, mixed or malformed. Needs an encoding in which the bytes below 128 are ASCII.
@@ -94,12 +107,19 @@ function beginsOwn(bytes: Uint8Array, from: number, end: number): boolean {
 export function mayBeOwn(bytes: Uint8Array, start: number, end: number): boolean {
   if (beginsOwn(bytes, start, end)) return true;
   if (end - start < longText) {
-    for (let at = start; at < end; at++) if (bytes[at] === SEMICOLON && beginsOwn(bytes, at + 1, end)) return true;
+    for (let at = start; at < end; at++) {
+      const byte = bytes[at]!;
+      if (byte !== SEMICOLON && byte !== BRACKET) continue;
+      if (byte === SEMICOLON ? beginsOwn(bytes, at + 1, end) : beginsShow(bytes, at + 1, end)) return true;
+    }
     return false;
   }
   const text = bytes.subarray(start, end);
   for (let at = text.indexOf(SEMICOLON); at >= 0; at = text.indexOf(SEMICOLON, at + 1)) {
     if (beginsOwn(text, at + 1, text.length)) return true;
+  }
+  for (let at = text.indexOf(BRACKET); at >= 0; at = text.indexOf(BRACKET, at + 1)) {
+    if (beginsShow(text, at + 1, text.length)) return true;
   }
   return false;
 }

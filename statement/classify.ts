@@ -3,7 +3,7 @@ import { PgPierError } from '../errors.ts';
 import { CharacterCounter, foldIdentifier } from './characters.ts';
 import { Lexer, type LexerOptions, tokenize } from './lexer.ts';
 import { TokenReader } from './parse/reader.ts';
-import { findHead, isFirstWord, type StatementHead } from './parse/statements.ts';
+import { findHead, findShowInBrackets, isFirstWord, type StatementHead } from './parse/statements.ts';
 import { type StatementRange, split } from './split.ts';
 import type { Classification, OwnStatement } from './statement.ts';
 
@@ -20,13 +20,15 @@ function ownRange(
   { start, end, semicolon }: StatementRange,
   options: LexerOptions,
   characters: CharacterCounter,
+  hasBracket: boolean,
 ): OwnRange | undefined {
   const first = new Lexer(text, options, start, end);
   first.next();
-  if (first.kind !== 'word' || first.end - first.start > longestFirstWord) return undefined;
-  if (!isFirstWord(foldIdentifier(text.slice(first.start, first.end)))) return undefined;
+  const mayHaveHead =
+    first.kind === 'word' && first.end - first.start <= longestFirstWord && isFirstWord(foldIdentifier(text.slice(first.start, first.end)));
+  if (!mayHaveHead && !hasBracket) return undefined;
   const reader = new TokenReader(text, tokenize(text, options, start, end), semicolon, characters);
-  const head = findHead(reader);
+  const head = (mayHaveHead ? findHead(reader) : undefined) ?? findShowInBrackets(reader);
   return head && { reader, head };
 }
 
@@ -46,7 +48,14 @@ function parse({ reader, head }: OwnRange): OwnStatement {
 export function classify(text: string, options: LexerOptions): Classification {
   const ranges = split(text, options);
   const characters = new CharacterCounter(text);
-  const own = ranges.map((range) => ownRange(text, range, options, characters)).filter((range) => range !== undefined);
+  // Searched for once for the whole text, however many statements it has.
+  let bracket = text.indexOf('[');
+  const own = ranges
+    .map((range) => {
+      if (bracket >= 0 && bracket < range.start) bracket = text.indexOf('[', range.start);
+      return ownRange(text, range, options, characters, bracket >= 0 && bracket < range.end);
+    })
+    .filter((range) => range !== undefined);
   if (own.length === 0) return foreign;
   try {
     const statements = own.map(parse);

@@ -138,3 +138,19 @@ export function findHead(reader: TokenReader): StatementHead | undefined {
     ?.find(({ entry, words }) => words.every((word, ahead) => reader.word(ahead) === word) && (entry.claims?.(reader) ?? true));
   return found?.entry;
 }
+
+const showInBrackets: StatementHead = { head: '[', parse: notYet('[SHOW …] in the place of a table') };
+const shown: ReadonlySet<string> = new Set(
+  statementHeads.filter(({ head }) => head.startsWith('show ')).map(({ head }) => head.split(' ')[1]!),
+);
+
+/**
+ * `[SHOW JOBS]` and its like in the place of a table, wherever it stands. In PostgreSQL `[` begins a subscript or an array, and in neither may the name
+ * `show` have a second name behind it.
+ */
+export function findShowInBrackets(reader: TokenReader): StatementHead | undefined {
+  for (let ahead = 0; reader.token(ahead) !== undefined; ahead++) {
+    if (reader.symbol(ahead) === '[' && reader.word(ahead + 1) === 'show' && shown.has(reader.word(ahead + 2))) return showInBrackets;
+  }
+  return undefined;
+}

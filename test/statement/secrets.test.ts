@@ -24,6 +24,7 @@ const texts = [
   `SHOW BACKUPS IN '${uri}' NEWER THAN '-1d'`,
   `SHOW BACKUP SCHEMAS FROM LATEST IN '${uri}' WITH as_json`,
   `SHOW BACKUP '${uri}' IN '${uri}'`,
+  `SELECT path FROM [SHOW BACKUPS IN '${uri}']`,
   `CREATE CONNECTION c STORAGE_TYPE = 's3' SECRET_ACCESS_KEY = '${uri}'`,
 ];
 
