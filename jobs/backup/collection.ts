@@ -83,10 +83,10 @@ async function isEmptyBut(storage: Storage, folder: string, own: string, signal:
   return true;
 }
 
-export async function writeSmallObject(storage: Storage, path: string, content: string, signal: AbortSignal): Promise<void> {
+export async function writeSmallObject(storage: Storage, path: string, content: string | Buffer, signal: AbortSignal): Promise<void> {
   const writer = await storage.write(path, { signal });
   try {
-    await writer.write(Buffer.from(content));
+    await writer.write(Buffer.from(content as string));
     await writer.finish();
   } catch (error) {
     await writer.abort();

@@ -1,6 +1,6 @@
 /**
  * The manifest of a backup: `BACKUP_MANIFEST`, JSON, written last; a backup without one does not exist. Format: docs/backup-format.md.
- * A manifest is untrusted input: `readManifest` checks every field before anything is done with it.
+ * A manifest is untrusted input: `readManifest` checks every field before anything is done with it. `finishBackup` writes it, and no other one.
  */
 
 export interface Manifest {

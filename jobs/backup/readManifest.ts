@@ -136,6 +136,24 @@ export function parseManifest(folder: string, json: Buffer): Manifest {
   }
 }
 
+/**
+ * The bytes of a manifest, which `parseManifest` has accepted: a backup that could not be read again must not be finished.
+ * @throws PgPierError XX001
+ */
+export function formatManifest(folder: string, manifest: Manifest): Buffer {
+  let bytes: Buffer;
+  try {
+    bytes = Buffer.from(JSON.stringify(manifest));
+  } catch (error) {
+    // Longer than a string can be.
+    if (error instanceof RangeError) throw tooLarge(folder);
+    throw error;
+  }
+  if (bytes.length > largestManifest) throw tooLarge(folder);
+  parseManifest(folder, bytes);
+  return bytes;
+}
+
 function parseJson(folder: string, json: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
@@ -153,11 +171,13 @@ export async function readManifest(storage: Storage, folder: string, signal: Abo
   let bytes = 0;
   for await (const chunk of storage.read(manifestPath(folder), { signal })) {
     bytes += chunk.length;
-    if (bytes > largestManifest) throw broken(folder, `${manifestName} is larger than ${largestManifest} bytes`);
+    if (bytes > largestManifest) throw tooLarge(folder);
     chunks.push(chunk);
   }
   return parseManifest(folder, Buffer.concat(chunks));
 }
+
+const tooLarge = (folder: string): PgPierError => broken(folder, `${manifestName} is larger than ${largestManifest} bytes`);
 
 function broken(folder: string, reason: string): PgPierError {
   return new PgPierError('manifestInvalid', { folder: shownFolder(folder), reason });

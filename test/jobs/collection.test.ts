@@ -16,8 +16,10 @@ import {
   parseFolder,
   writeSmallObject,
 } from '../../jobs/backup/collection.ts';
+import { finishBackup, pointToLatest } from '../../jobs/backup/finishBackup.ts';
+import { readManifest } from '../../jobs/backup/readManifest.ts';
 import { rejectsWith } from '../external/storageContract.ts';
-import { buildBackup, pointerName, put } from './backupBuilder.ts';
+import { buildBackup, exampleBackup, pointerName, put } from './backupBuilder.ts';
 
 const signal = new AbortController().signal;
 let directory: string;
@@ -202,6 +204,19 @@ test('a folder that holds anything is not taken, and one’s own lock is no hind
   await put(storage, '2026/04/18-084211.25/BACKUP_MANIFEST', '{}');
   assert.equal(await claimFolder(storage, '5', time, signal), '2026/04/18-084211.26');
   assert.equal(await claimFolder(storage, '5', new Date('2026-04-18T08:42:11.260Z'), signal), '2026/04/18-084211.26');
+});
+
+test('a backup is finished by its manifest and its pointer, and not at all by a manifest that could not be read', async () => {
+  const storage = await open();
+  const { manifest } = exampleBackup();
+  const folder = await claimFolder(storage, '5', new Date('2026-04-18T08:42:11.250Z'), signal);
+  const lie = { ...manifest, databases: [] };
+  await rejectsWith(() => finishBackup(storage, folder, lie, signal), 'XX001', /databases must not be empty$/);
+  assert.deepEqual(await listed(storage), [{ finished: false, folder, jobId: '5' }]);
+  await finishBackup(storage, folder, manifest, signal);
+  await pointToLatest(storage, folder, signal);
+  assert.equal(await findBackup(storage, { kind: 'latest' }, signal), folder);
+  assert.deepEqual(await readManifest(storage, folder, signal), manifest);
 });
 
 test('a small object that cannot be written leaves nothing', async () => {
