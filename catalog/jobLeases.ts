@@ -96,18 +96,18 @@ export class JobLeases {
     this.#settle = settle;
   }
 
-  /** Ids of jobs that nobody carries out, the oldest first. */
-  async due(most: number): Promise<readonly string[]> {
+  /** Ids of jobs of these types that nobody carries out, the oldest first. */
+  async due(types: readonly string[], most: number): Promise<readonly string[]> {
     await this.#settle();
-    const text = `select j.job_id::pg_catalog.text as id from pgpier.job j where ${isWork} and ${isFree} order by j.job_id limit $1`;
-    return (await this.#query(text, [most])).rows.map(({ id }) => id as string);
+    const text = `select j.job_id::pg_catalog.text as id from pgpier.job j where ${isWork} and ${isFree} and j.type = any($1) order by j.job_id limit $2`;
+    return (await this.#query(text, [types, most])).rows.map(({ id }) => id as string);
   }
 
   /**
-   * Takes a job that nobody holds; undefined when somebody does, when it has ended, and when it does not count yet. One statement decides: of many that
+   * Takes a job of these types that nobody holds; undefined when somebody does, when it has ended, and when it does not count yet. One statement decides: of many that
    * try, one gets it. A pause that nobody was left to hear is carried out instead.
    */
-  async claim(id: string, worker: string, coordinator: number): Promise<HeldJob | undefined> {
+  async claim(id: string, types: readonly string[], worker: string, coordinator: number): Promise<HeldJob | undefined> {
     const { rows } = await this.#query(
       `update pgpier.job j set
          state = case j.state when 'pending' then 'running' when 'cancel-requested' then 'reverting' when 'pause-requested' then 'paused' else j.state end,
@@ -117,10 +117,10 @@ export class JobLeases {
          fence = j.fence + 1, attempt = j.attempt + 1,
          deaths = case when j.worker is null or j.worker = $2::pg_catalog.uuid then j.deaths else j.deaths + 1 end,
          coordinator = $3, started = coalesce(j.started, pg_catalog.clock_timestamp()), modified = pg_catalog.clock_timestamp()
-       where j.job_id = $1 and ${isWork} and ${isFree}
+       where j.job_id = $1 and ${isWork} and ${isFree} and j.type = any($4)
        returning j.type, j.owner, j.asker, j.detached, j.payload, j.state, j.ending, j.error, j.checkpoint, j.attempt, j.deaths,
          j.fence::pg_catalog.text as fence`,
-      [id, worker, coordinator],
+      [id, worker, coordinator, types],
     );
     const row = rows[0];
     if (row === undefined || row.state === 'paused') return undefined;

@@ -27,6 +27,8 @@ export function startJobWorker(options: JobWorkerOptions): JobWorker {
   const { catalog, doorbell, count, nodeId, log } = options;
   const { leases } = catalog;
   const worker = randomUUID();
+  // Another version of the program may know more: its jobs wait for it.
+  const types = Object.keys(options.kinds);
   const running = new Map<string, Attempt>();
   const claiming = new Set<string>();
   let state: 'open' | 'stopping' = 'open';
@@ -44,7 +46,7 @@ export function startJobWorker(options: JobWorkerOptions): JobWorker {
     claiming.add(id);
     try {
       const claimed = performance.now();
-      const job = await leases.claim(id, worker, nodeId);
+      const job = await leases.claim(id, types, worker, nodeId);
       if (job === undefined) return;
       const begun = new Attempt(options, job, claimed);
       running.set(id, begun);
@@ -74,7 +76,7 @@ export function startJobWorker(options: JobWorkerOptions): JobWorker {
 
   async function lookOnce(): Promise<number> {
     try {
-      if (room() > 0) for (const id of await leases.due(room())) await take(id);
+      if (room() > 0) for (const id of await leases.due(types, room())) await take(id);
       if (performance.now() - forgotten >= FORGET_MS) {
         forgotten = performance.now();
         const jobs = await leases.forgetOld();

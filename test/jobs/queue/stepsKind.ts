@@ -26,7 +26,8 @@ export interface Steps {
   readonly deaf?: boolean;
 }
 
-let revertFailures = 0;
+/** By file. */
+const revertFailures = new Map<string, number>();
 
 const steps: JobKind<Steps> = {
   type: 'BACKUP',
@@ -60,7 +61,9 @@ const steps: JobKind<Steps> = {
     const { payload, signal } = run;
     appendFileSync(payload.file, `revert ${run.attempt} ${process.pid}\n`);
     await sleep(payload.revertMs ?? 0, undefined, { signal });
-    if (revertFailures++ < (payload.revertFails ?? 0)) throw new PgPierError('invalidUri', { reason: 'the revert went wrong' });
+    const failed = revertFailures.get(payload.file) ?? 0;
+    revertFailures.set(payload.file, failed + 1);
+    if (failed < (payload.revertFails ?? 0)) throw new PgPierError('invalidUri', { reason: 'the revert went wrong' });
     appendFileSync(payload.file, `reverted ${run.attempt} ${process.pid}\n`);
   },
 };
