@@ -19,6 +19,12 @@ import type { Steps } from './stepsKind.ts';
 
 const script = fileURLToPath(new URL('./stepsWorkerMain.ts', import.meta.url));
 
+/** What a job may take to be with another worker. */
+export const TAKEN_OVER_MS = 10_000;
+
+export const pidOf = (line: string): number => Number(line.split(' ')[2]);
+export const attemptOf = (line: string): number => Number(line.split(' ')[1]);
+
 export interface Begun {
   readonly notices: readonly Notice[];
   readonly cancel: AbortController;
@@ -54,8 +60,14 @@ export class QueueLab {
     };
   }
 
-  worker(nodeId = 1, count = 2): JobWorkerProcess {
-    const worker = startJobWorkerProcess({ settings: this.settings(nodeId, count), log: this.log, script });
+  /** `through`: another address of the same server. */
+  worker(nodeId = 1, count = 2, through?: { readonly host: string; readonly port: number }): JobWorkerProcess {
+    const settings = this.settings(nodeId, count);
+    const worker = startJobWorkerProcess({
+      settings: { ...settings, service: { ...settings.service, ...through } },
+      log: this.log,
+      script,
+    });
     this.#workers.push(worker);
     return worker;
   }
@@ -132,8 +144,24 @@ export class QueueLab {
     throw new Error(`${what} did not happen: ${this.lines(file).join('; ')}\n${this.log.lines.join('\n')}`);
   }
 
+  /** Waits for the second attempt to begin and tells how long that took. */
+  async takenOver(file: string): Promise<{ readonly line: string; readonly ms: number }> {
+    const from = performance.now();
+    for (;;) {
+      const line = this.lines(file).find((each) => each.startsWith('begin:') && attemptOf(each) === 2);
+      if (line !== undefined) return { line, ms: performance.now() - from };
+      if (performance.now() - from > 20_000) throw new Error(`nobody took it over: ${this.lines(file)}\n${this.log.lines.join('\n')}`);
+      await sleep(20);
+    }
+  }
+
+  /** Ends the workers started so far. */
+  async stopWorkers(): Promise<void> {
+    await Promise.all(this.#workers.splice(0).map((worker) => worker.stop(0)));
+  }
+
   async stop(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.stop(0)));
+    await this.stopWorkers();
     await this.#bell.stop();
     await this.lab.stop();
     rmSync(this.directory, { recursive: true, force: true });
