@@ -36,6 +36,8 @@ const STUCK_MS = 10_000;
 interface Ending {
   readonly ending: 'failed' | 'canceled';
   readonly error: ErrorData | null;
+  /** Nothing was begun in any attempt: there is nothing to take back. */
+  readonly untouched: boolean;
 }
 
 export class Attempt {
@@ -80,30 +82,38 @@ export class Attempt {
   /** Undefined when the worker is done with the job; else how it is to end, and it is to be taken back. */
   async #carryOut(): Promise<Ending | undefined> {
     const job = this.#job;
-    if (job.state === 'reverting') return { ending: job.ending ?? 'failed', error: job.error };
+    if (job.state === 'reverting') return { ending: job.ending ?? 'failed', error: job.error, untouched: false };
     let ending: Ending;
+    let untouched = job.attempt === 1;
     try {
       if (job.deaths >= MOST_DEATHS) throw new PgPierError('jobWorkersLost', { id: job.lease.job, count: job.deaths });
       const kind = await this.#kind();
-      const result = await this.#untilStopped(kind.run(await this.#run(this.#pulse.signal)));
+      const run = await this.#run(this.#pulse.signal);
+      untouched = false;
+      const result = await this.#untilStopped(kind.run(run));
       await this.#pulse.leave({ kind: 'succeeded', result });
       this.#parts.log.info({ job: job.lease.job }, 'a job has succeeded');
       return undefined;
     } catch (error) {
       if (error instanceof JobTakenOver) throw error;
-      if (this.#pulse.stop === 'cancel') ending = { ending: 'canceled', error: null };
+      if (this.#pulse.stop === 'cancel') ending = { ending: 'canceled', error: null, untouched };
       else if (this.#pulse.stop !== undefined) {
         await this.#stopped();
         return undefined;
-      } else ending = { ending: 'failed', error: this.#told(error) };
+      } else ending = { ending: 'failed', error: this.#told(error), untouched };
     }
     this.#pulse = await this.#pulse.beginRevert(ending.ending, ending.error);
     if (this.#shuttingDown) this.#pulse.shutdown();
     return ending;
   }
 
-  async #takeBack({ ending, error }: Ending): Promise<void> {
+  async #takeBack({ ending, error, untouched }: Ending): Promise<void> {
     const { lease, deaths } = this.#job;
+    if (untouched) {
+      await this.#pulse.leave({ kind: 'reverted' });
+      this.#parts.log.info({ job: lease.job, ending, ...(error && { sqlstate: error.sqlstate }) }, 'a job ended before it began');
+      return;
+    }
     let failure: unknown;
     for (let tried = 0; tried < REVERT_TRIES; tried++) {
       if (tried > 0) await new Promise((resolve) => setTimeout(resolve, REVERT_PAUSE_MS * tried));
