@@ -1,6 +1,7 @@
 /** SHOW BACKUPS and SHOW BACKUP as clients send them, on collections made by hand (docs/backup-format.md). */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
@@ -46,6 +47,12 @@ for (const version of [15, 18] as const)
       connected.on('error', () => {});
       await connected.connect();
       return connected;
+    }
+    function sendCancel(of: pg.Client): void {
+      const { processID, secretKey } = of as unknown as { processID: number; secretKey: number };
+      const packet = Buffer.alloc(16);
+      for (const [index, value] of [16, 80_877_102, processID, secretKey].entries()) packet.writeInt32BE(value, index * 4);
+      createConnection(pgpier.port, '127.0.0.1').resume().end(packet);
     }
     const local = (path: string): Promise<Storage> =>
       openStorage({ uri: `nodelocal://1/${path}`, trusted: true }, { ...settings, externalDir: pgpier.externalDirectory });
@@ -318,6 +325,29 @@ for (const version of [15, 18] as const)
       assert.equal(String(shown[9_999]![11]).length, 1000);
       const [[whole]] = (await rows(`SHOW BACKUP FROM LATEST IN '${uri}' WITH as_json`)) as [[{ databases: { tables: unknown[] }[] }]];
       assert.equal(whole.databases[0]!.tables.length, 10_000);
+    });
+
+    test('a storage that does not answer is left on cancel and at statement_timeout', async () => {
+      const silent = createServer(() => {});
+      await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+      const { port } = silent.address() as AddressInfo;
+      const uri = `s3://b/p?AWS_ACCESS_KEY_ID=a&AWS_SECRET_ACCESS_KEY=b&AWS_REGION=us-east-1&AWS_ENDPOINT=http://127.0.0.1:${port}`;
+      const patient = await connect('postgres');
+      try {
+        await patient.query(`set statement_timeout = '300ms'`);
+        assert.match(await refused(`SHOW BACKUPS IN '${uri}'`, [], patient), /^57014 canceling statement due to statement timeout/);
+        assert.match(await refused(`SHOW BACKUP FROM LATEST IN '${uri}'`, [], patient), /^57014 /);
+        await patient.query('reset statement_timeout');
+        const connected = new Promise((resolve) => silent.once('connection', resolve));
+        const shown = refused(`SHOW BACKUPS IN '${uri}'`, [], patient);
+        await connected;
+        sendCancel(patient);
+        assert.match(await shown, /^57014 canceling statement due to user request/);
+        assert.equal((await patient.query('select 1 as one')).rows[0].one, 1);
+      } finally {
+        await patient.end();
+        silent.close();
+      }
     });
 
     test('no URI with a secret stands in an error or in the log', async () => {
