@@ -53,7 +53,7 @@ function noticesOf(unfinished: readonly UnfinishedBackup[]): readonly Notice[] {
       sqlstate: '00000',
       message,
       detail,
-      hint: `SHOW JOB ${jobId} tells. If the job has ended, delete the folder.`,
+      hint: `SHOW JOB ${jobId} tells, on the PgPier that writes there. If the job has ended, delete the folder.`,
     };
   });
   const more = unfinished.length - notices.length;

@@ -245,7 +245,7 @@ for (const version of [15, 18] as const)
       });
       assert.deepEqual(await rows(`SHOW BACKUPS IN '${uri}'`), [[`/${second}`]]);
       assert.deepEqual(notices, [
-        '/2026/05/01-000000.00 holds no finished backup | Job 77 is writing it, or ended early. | SHOW JOB 77 tells. If the job has ended, delete the folder.',
+        '/2026/05/01-000000.00 holds no finished backup | Job 77 is writing it, or ended early. | SHOW JOB 77 tells, on the PgPier that writes there. If the job has ended, delete the folder.',
         '/2026/05/02-000000.00 holds no finished backup | Delete the folder if nobody is writing there.',
       ]);
       const many = await collection(async (storage) => {
