@@ -65,7 +65,7 @@ export async function migrate(client: pg.ClientBase, ours: boolean, log: Log): P
 async function refuseForeignOwner(client: pg.ClientBase, ours: boolean): Promise<void> {
   const { rows } = await client.query(`
     select 'schema' as what, r.rolname as owner from pg_catalog.pg_namespace n join pg_catalog.pg_roles r on r.oid = n.nspowner
-      where n.nspname = 'pgpier' and not r.rolsuper and r.rolname <> current_user
+      where n.nspname in ('pgpier', 'pgpier_queue') and not r.rolsuper and r.rolname <> current_user
     union all
     select 'database', r.rolname from pg_catalog.pg_database d join pg_catalog.pg_roles r on r.oid = d.datdba
       where ${ours ? 'true' : 'false'} and d.datname = pg_catalog.current_database()

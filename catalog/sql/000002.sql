@@ -48,3 +48,6 @@ create table pgpier.job (
 create index job_unfinished on pgpier.job (job_id) where finished is null;
 create index job_finished on pgpier.job (finished) where finished is not null;
 create index job_unsettled on pgpier.job (job_id) where created_xid is not null;
+
+-- The queue's own (jobs/queue/doorbell.ts). Made here, so that nobody else can have made it before.
+create schema if not exists pgpier_queue;

@@ -57,6 +57,7 @@ export async function openJobWorker(
     backend: { host, port, sslmode, ...(sslrootcert !== undefined && { sslrootcert }) },
     log,
   });
+  void logins.sweep();
   const doorbell = openDoorbell(catalog.database, log);
   const { nodeId } = storageSettings;
   const worker = startJobWorker({ catalog, kinds, logins, storageSettings, log, stuck, doorbell, count, nodeId });
