@@ -85,6 +85,45 @@ export const errors = {
     hint: 'Install a pg_dump of this major or a newer one where the worker runs.',
   },
 
+  // RESTORE.
+  restoreRefused: {
+    sqlstate: '42501',
+    text: 'the schema of the backup holds {what}, which no backup of PgPier does',
+    hint: 'Nothing was restored. Somebody may have changed the backup.',
+  },
+  restoreSyntax: { sqlstate: '42601', text: 'the schema of the backup cannot be read: {reason}' },
+  restoreServerOlder: {
+    sqlstate: '0A000',
+    text: 'a backup of PostgreSQL {backup} cannot be restored to PostgreSQL {server}',
+    hint: 'Restore it to a server of the same major version or a newer one.',
+  },
+  restoreCreateDbDenied: { sqlstate: '42501', text: 'only users with the CREATEDB privilege can restore databases' },
+  restoreDatabaseExists: {
+    sqlstate: '42P04',
+    text: 'database "{name}" already exists',
+    hint: "Drop it, or restore under another name: WITH new_db_name = '…'.",
+  },
+  restoreDatabaseMissing: { sqlstate: '3D000', text: 'database "{name}" is not in the backup', hint: 'SHOW BACKUP lists what is.' },
+  restoreTargetMissing: {
+    sqlstate: '3D000',
+    text: 'a database named "{name}" needs to exist',
+    hint: "Make it, or name another one: WITH into_db = '…'.",
+  },
+  restoreTableMissing: { sqlstate: '42P01', text: 'table "{name}" is not in the backup', hint: 'SHOW BACKUP lists what is.' },
+  restoreRelationExists: { sqlstate: '42P07', text: 'relation "{name}" already exists' },
+  restoreReferencedTable: {
+    sqlstate: '42P01',
+    text: 'cannot restore table "{table}" without referenced table "{referenced}" (or "skip_missing_foreign_keys" option)',
+  },
+  restoreOneDatabase: { sqlstate: '0A000', text: 'RESTORE TABLE takes tables of one database' },
+  restoreRolesMissing: {
+    sqlstate: '42704',
+    text: 'the backup names roles that do not exist: {roles}',
+    hint: 'Make them, or restore without the option grants.',
+  },
+  restoreNewDbName: { sqlstate: '42601', text: 'new_db_name can only be used for RESTORE DATABASE with a single target database' },
+  restoreIntoDb: { sqlstate: '42601', text: 'into_db can only be used for RESTORE TABLE' },
+
   // EXPORT.
   exportNull: {
     sqlstate: '22004',

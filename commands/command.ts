@@ -25,8 +25,11 @@ export interface Notice {
 
 /** Makes the short-lived role that a job logs in as (design: a job never runs under a login with more rights than the asker). */
 export interface JobLogins {
-  /** A login that is a member of `role` alone. `close` drops it. 42501 with a hint where the service role may not make roles. */
-  open(role: string, database: string): Promise<{ readonly login: BackendLogin; close(): Promise<void> }>;
+  /**
+   * A login that is a member of `role` alone, for at most `connections` connections (2). `close` drops it. 42501 with a hint where the service role
+   * may not make roles.
+   */
+  open(role: string, database: string, connections?: number): Promise<{ readonly login: BackendLogin; close(): Promise<void> }>;
 }
 
 export interface CommandContext {

@@ -9,6 +9,7 @@ import { exportIntoCsv } from './exportIntoCsv.ts';
 import { grantOnExternalConnection, revokeOnExternalConnection } from './grantOnExternalConnection.ts';
 import { grantSystem, revokeSystem } from './grantSystem.ts';
 import { commandToCome, notYet } from './notYet.ts';
+import { restore, restoreDetached } from './restore.ts';
 import { showBackup } from './showBackup.ts';
 import { showBackups } from './showBackups.ts';
 import { showCreateAllExternalConnections, showCreateExternalConnection } from './showCreateExternalConnection.ts';
@@ -32,8 +33,8 @@ export const commands: { readonly [K in StatementKind]: Command<K> } = {
   exportIntoCsv,
   backup: commandToCome('backup', 'BACKUP'),
   backupDetached: commandToCome('backupDetached', 'BACKUP'),
-  restore: commandToCome('restore', 'RESTORE'),
-  restoreDetached: commandToCome('restoreDetached', 'RESTORE'),
+  restore,
+  restoreDetached,
   showBackups,
   showBackup,
   showJobs,

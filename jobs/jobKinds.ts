@@ -4,4 +4,6 @@ import type { JobKind, JobType } from './job.ts';
 export type JobKinds = { readonly [Type in JobType]?: () => Promise<JobKind> };
 
 /** A kind's payload is what its own statement handed over: nothing else makes jobs of that type. */
-export const jobKinds: JobKinds = {};
+export const jobKinds: JobKinds = {
+  RESTORE: async () => (await import('./restore/restoreJob.ts')).restoreJob as JobKind,
+};

@@ -39,7 +39,7 @@ const DROP_RETRIES_MS = [50, 200, 1000, 5000];
 export function createJobLogins({ service, backend, log }: JobLoginsOptions): SweepingJobLogins {
   let swept = performance.now();
   const logins: SweepingJobLogins = {
-    async open(role, database) {
+    async open(role, database, connections = CONNECTIONS) {
       if (performance.now() - swept > SWEEP_MS) void logins.sweep();
       const name = `${PREFIX}${randomBytes(12).toString('hex')}`;
       const password = randomBytes(24).toString('base64url');
@@ -50,7 +50,7 @@ export function createJobLogins({ service, backend, log }: JobLoginsOptions): Sw
         // INHERIT: where CONNECT on the database was taken from PUBLIC, the login has it through the asker. One statement, so all or nothing.
         await service.query(
           `create role ${quoteIdentifier(name)} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls ` +
-            `connection limit ${CONNECTIONS} password ${quoteLiteral(scramVerifier(password))} ` +
+            `connection limit ${connections} password ${quoteLiteral(scramVerifier(password))} ` +
             `valid until ${quoteLiteral(String(until.rows[0]!.until))} in role ${quoteIdentifier(role)}`,
         );
       } catch (error) {

@@ -1,0 +1,64 @@
+/** RESTORE: databases or tables of a backup, by a job. */
+import { PgPierError } from '../errors.ts';
+import { resolveStorage } from '../jobs/destination.ts';
+import type { JobSpec } from '../jobs/job.ts';
+import type { RestorePayload } from '../jobs/restore/restorePayload.ts';
+import type { Column } from '../protocol/values.ts';
+import type { StatementOf } from '../statement/statement.ts';
+import type { Command, CommandContext } from './command.ts';
+import { jobDescription } from './jobDescription.ts';
+
+type Restore = StatementOf<'restore' | 'restoreDetached'>;
+
+const columns: readonly Column[] = [
+  { name: 'job_id', type: 'int8' },
+  { name: 'status', type: 'text' },
+  { name: 'fraction_completed', type: 'float8' },
+  { name: 'rows', type: 'int8' },
+];
+const privilege = 'CREATEDB for a database, CREATE in the target for tables, as PostgreSQL says; the destination check';
+
+export const restore: Command<'restore'> = {
+  kind: 'restore',
+  statement: 'RESTORE',
+  columns,
+  privilege,
+  nature: 'job',
+  async run(context, statement) {
+    const { id, result } = await context.jobs.run(await jobOf(context, statement));
+    return { rows: [[BigInt(id), 'succeeded', 1, result.rows]], tag: 'RESTORE' };
+  },
+};
+
+export const restoreDetached: Command<'restoreDetached'> = {
+  kind: 'restoreDetached',
+  statement: 'RESTORE',
+  columns: [columns[0]!],
+  privilege,
+  nature: 'catalogChange',
+  async run(context, statement) {
+    return { rows: [[BigInt(await context.jobs.create(await jobOf(context, statement)))]], tag: 'RESTORE' };
+  },
+};
+
+/** What is wrong with the statement itself is told now; what the backup holds is for the job to see. */
+async function jobOf(context: CommandContext, statement: Restore): Promise<JobSpec> {
+  const { targets, options, from } = statement;
+  const uri = context.text(statement.uri);
+  await resolveStorage(context, uri);
+  if (options.newDbName !== undefined && !(targets.kind === 'database' && targets.databases.length === 1))
+    throw new PgPierError('restoreNewDbName');
+  if (options.intoDb !== undefined && targets.kind !== 'table') throw new PgPierError('restoreIntoDb');
+  if (options.verifyBackupTableData) throw new PgPierError('notSupported', { what: 'RESTORE … WITH verify_backup_table_data' });
+  const payload: RestorePayload = {
+    uri,
+    choice: from.kind === 'latest' ? from : { kind: 'subdirectory', path: context.text(from.path) },
+    targets,
+    ...(options.newDbName === undefined ? {} : { newDbName: context.text(options.newDbName) }),
+    ...(options.intoDb === undefined ? {} : { intoDb: context.text(options.intoDb) }),
+    schemaOnly: options.schemaOnly,
+    skipMissingForeignKeys: options.skipMissingForeignKeys,
+    grants: options.grants,
+  };
+  return { type: 'RESTORE', description: jobDescription(statement, context), payload };
+}

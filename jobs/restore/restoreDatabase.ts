@@ -1,0 +1,187 @@
+/** RESTORE DATABASE: into a hidden database, schema, data, indexes, then its name. */
+import { availableParallelism } from 'node:os';
+import { PgPierError } from '../../errors.ts';
+import type { Storage } from '../../external/storage/storage.ts';
+import type { BackedUpDatabase, Manifest } from '../backup/manifest.ts';
+import type { JobRun } from '../job.ts';
+import type { BackendLogin } from '../task.ts';
+import { quoteIdentifier } from '../transfer/quoteLiteral.ts';
+import { readSchemaFile } from './backupFile.ts';
+import { createHidden, dropHidden, hiddenName, propertiesFor, publish } from './hiddenDatabase.ts';
+import { loadLargeObjects, loadTables, setSequences } from './loadData.ts';
+import { replay, replayInParallel } from './replay.ts';
+import type { RestorePayload } from './restorePayload.ts';
+import { openRestoreSession, type RestoreSession } from './restoreSession.ts';
+import { readSchema, rolesOf, type SchemaEntry, withoutGrants } from './schema.ts';
+import { readSchemaStatement } from './schemaStatement.ts';
+
+/** Sessions that load and build side by side; PostgreSQL does most of the work. */
+export const LOAD_SESSIONS = Math.max(2, Math.min(4, availableParallelism()));
+
+export interface RestoreContext {
+  readonly run: JobRun<RestorePayload>;
+  readonly login: BackendLogin;
+  /** In the database that the statement was sent to; for what concerns databases. */
+  readonly home: RestoreSession;
+  readonly storage: Storage;
+  readonly folder: string;
+  readonly manifest: Manifest;
+  /** server_version_num of the target. */
+  readonly serverVersion: number;
+  readonly progress: Progress;
+}
+
+export interface Progress {
+  rows: number;
+  bytes: number;
+  /** Raw bytes of all files. */
+  total: number;
+}
+
+interface Planned {
+  readonly source: BackedUpDatabase;
+  readonly name: string;
+  readonly hidden: string;
+  readonly preData: readonly SchemaEntry[];
+  readonly postData: readonly SchemaEntry[];
+  readonly properties: readonly string[];
+}
+
+/** All databases of the statement, or none of those that have not got their name yet when something fails. @returns rows */
+export async function restoreDatabases(context: RestoreContext, names: readonly string[]): Promise<number> {
+  const { run, home, login, manifest, progress } = context;
+  const { payload } = run;
+  await requireCreateDb(home, run.asker.role);
+  const sources = names.map((name) => {
+    const source = manifest.databases.find((database) => database.name === name);
+    if (source === undefined || manifest.targets.kind !== 'database') throw new PgPierError('restoreDatabaseMissing', { name });
+    return { source, name: payload.newDbName ?? name };
+  });
+  for (const { name } of sources) await requireFree(home, name);
+  const planned: Planned[] = [];
+  for (const [index, { source, name }] of sources.entries()) planned.push(await plan(context, source, name, hiddenName(run.id, index)));
+  progress.total = sources.flatMap(({ source }) => dataFiles(source)).reduce((sum, { rawBytes }) => sum + rawBytes, 0);
+  // From here on there is something to take back.
+  await run.saveCheckpoint({ hidden: planned.map(({ hidden }) => hidden) });
+  for (const each of planned) {
+    await dropHidden(home, each.hidden, run.signal);
+    await createHidden(home, each.hidden, each.source, context.serverVersion);
+    const sessions: RestoreSession[] = [];
+    try {
+      for (let count = 0; count < LOAD_SESSIONS; count++)
+        sessions.push(await openRestoreSession(login, each.hidden, run.asker.role, run.id, run.signal));
+      await fill(context, each, sessions);
+    } catch (error) {
+      for (const session of sessions) session.abandon();
+      throw error;
+    }
+    await Promise.all(sessions.map((session) => session.close()));
+  }
+  run.progress({ runningStatus: 'giving names' });
+  for (const { hidden, name, source, properties } of planned) {
+    run.signal.throwIfAborted();
+    await publish(home, hidden, name, source, properties).catch((error) => {
+      throw error instanceof PgPierError && error.data.sqlstate === '42P04' ? new PgPierError('restoreDatabaseExists', { name }) : error;
+    });
+  }
+  return progress.rows;
+}
+
+/** Reads and checks everything that can be wrong before anything is made. */
+async function plan(context: RestoreContext, source: BackedUpDatabase, name: string, hidden: string): Promise<Planned> {
+  const { run, storage, folder, home } = context;
+  const read = async (file: BackedUpDatabase['preData']): Promise<SchemaEntry[]> =>
+    readSchema(await readSchemaFile(storage, folder, file, run.signal));
+  const sections = [await read(source.preData), await read(source.postData)] as const;
+  const { grants } = run.payload;
+  if (grants) await requireRoles(home, new Set([...rolesOf(sections[0]), ...rolesOf(sections[1])]));
+  const [preData, postData] = grants ? sections : [withoutGrants(sections[0]), withoutGrants(sections[1])];
+  const { statements, unknown } = propertiesFor(source, hidden, grants);
+  // Read by the grammar too: a property is one statement, whatever is quoted in it.
+  for (const statement of statements) requireProperty(statement);
+  if (unknown > 0)
+    run.notice({
+      severity: 'WARNING',
+      message: `${unknown} properties of database ${name} in the backup were not understood and are left out`,
+    });
+  return {
+    source,
+    name,
+    hidden,
+    preData,
+    postData: run.payload.schemaOnly ? postData.filter(({ type }) => type !== 'MATERIALIZED VIEW DATA') : postData,
+    properties: statements,
+  };
+}
+
+function requireProperty(text: string): void {
+  try {
+    if (readSchemaStatement(text).kind === 'CommentStmt' || readSchemaStatement(text).kind === 'GrantStmt') return;
+  } catch (error) {
+    // ALTER DATABASE … SET is no statement of a schema; here it is what is wanted.
+    if (error instanceof PgPierError && error.message.includes('ALTER DATABASE SET')) return;
+    throw error;
+  }
+  throw new PgPierError('restoreRefused', { what: 'a property that is none of a database' });
+}
+
+async function fill(
+  { run, storage, folder, progress }: RestoreContext,
+  { source, preData, postData }: Planned,
+  sessions: readonly RestoreSession[],
+): Promise<void> {
+  const [first] = sessions as readonly [RestoreSession];
+  run.progress({ runningStatus: 'making the schema' });
+  await replay(first, preData);
+  if (!run.payload.schemaOnly) {
+    run.progress({ runningStatus: 'loading' });
+    const from = {
+      storage,
+      folder,
+      signal: run.signal,
+      onLoaded: ({ rows, rawBytes }: { rows: number; rawBytes: number }) => {
+        progress.rows += rows;
+        progress.bytes += rawBytes;
+        run.progress({ rows: progress.rows, fraction: 0.8 * (progress.bytes / Math.max(1, progress.total)) });
+      },
+    };
+    await loadTables(sessions, source.tables, from);
+    const rows = progress.rows;
+    await loadLargeObjects(first, source.largeObjects, from);
+    // Pieces of large objects are no rows of anybody's table.
+    progress.rows = rows;
+    await setSequences(first, source.sequences);
+  }
+  run.progress({ runningStatus: 'building indexes and constraints', fraction: 0.8 });
+  await replayInParallel(sessions, postData);
+  run.progress({ runningStatus: 'analyzing', fraction: 0.95 });
+  if (!run.payload.schemaOnly) await first.query('analyze');
+}
+
+function dataFiles({ tables, largeObjects }: BackedUpDatabase): BackedUpDatabase['tables'][number]['files'] {
+  return [...tables.flatMap(({ files }) => files), ...(largeObjects?.files ?? [])];
+}
+
+async function requireCreateDb(home: RestoreSession, role: string): Promise<void> {
+  const { rows } = await home.query(
+    'select r.rolcreatedb or r.rolsuper as may from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) current_user',
+  );
+  if (rows[0]?.may !== true) throw new PgPierError('restoreCreateDbDenied', {}, { hint: `ALTER ROLE ${quoteIdentifier(role)} CREATEDB` });
+}
+
+async function requireFree(home: RestoreSession, name: string): Promise<void> {
+  const { rows } = await home.query('select from pg_catalog.pg_database d where d.datname::pg_catalog.text operator(pg_catalog.=) $1', [
+    name,
+  ]);
+  if (rows.length > 0) throw new PgPierError('restoreDatabaseExists', { name });
+}
+
+export async function requireRoles(home: RestoreSession, roles: ReadonlySet<string>): Promise<void> {
+  const { rows } = await home.query(
+    `select w.name from pg_catalog.unnest($1::pg_catalog.text[]) as w (name)
+      where not exists (select from pg_catalog.pg_roles r where r.rolname::pg_catalog.text operator(pg_catalog.=) w.name) order by 1`,
+    [[...roles]],
+  );
+  if (rows.length > 0)
+    throw new PgPierError('restoreRolesMissing', { roles: rows.map(({ name }: { name: string }) => quoteIdentifier(name)).join(', ') });
+}

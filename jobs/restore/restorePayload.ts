@@ -1,0 +1,18 @@
+/** What a RESTORE statement hands to its job. */
+import type { BackupTargets } from '../../statement/statement.ts';
+import type { BackupChoice } from '../backup/collection.ts';
+
+export interface RestorePayload {
+  /** As the statement has it, `external://` too. */
+  readonly uri: string;
+  readonly choice: BackupChoice;
+  readonly targets: BackupTargets;
+  /** RESTORE DATABASE of one database: under this name. */
+  readonly newDbName?: string;
+  /** RESTORE TABLE: into this database. */
+  readonly intoDb?: string;
+  readonly schemaOnly: boolean;
+  readonly skipMissingForeignKeys: boolean;
+  /** Owners and privileges come back too. */
+  readonly grants: boolean;
+}

@@ -1,0 +1,75 @@
+/** A connection that restores: logged in as the job, in the asker's role, set up as pg_dump's own text wants it. */
+import { PgPierError } from '../../errors.ts';
+import { type BackendSession, openBackendSession } from '../backendLogin.ts';
+import type { BackendLogin } from '../task.ts';
+import { quoteIdentifier } from '../transfer/quoteLiteral.ts';
+
+export interface RestoreSession extends BackendSession {
+  readonly database: string;
+}
+
+const settings: Readonly<Record<string, string>> = {
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  transaction_timeout: '0',
+  idle_session_timeout: '0',
+  standard_conforming_strings: 'on',
+  check_function_bodies: 'off',
+  xmloption: 'content',
+  client_min_messages: 'error',
+  row_security: 'off',
+  search_path: '',
+  default_tablespace: '',
+  // The transaction that gives the restored database its name waits for the disk, and with it for all before.
+  synchronous_commit: 'off',
+};
+
+const setWhereKnown =
+  'select pg_catalog.set_config(w.name, w.value, false) from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) ' +
+  'as w (name, value) where exists (select from pg_catalog.pg_settings s where s.name operator(pg_catalog.=) w.name)';
+
+/** The session ends, and with it what it runs, when the signal aborts. */
+export async function openRestoreSession(
+  login: BackendLogin,
+  database: string,
+  role: string,
+  jobId: string,
+  signal: AbortSignal,
+): Promise<RestoreSession> {
+  const session = await openBackendSession({ ...login, database }, `RESTORE ${jobId}`, signal);
+  const abandon = (): void => session.abandon();
+  signal.addEventListener('abort', abandon, { once: true });
+  try {
+    signal.throwIfAborted();
+    await session.query(`set role ${quoteIdentifier(role)}`);
+    await session.query(setWhereKnown, [Object.keys(settings), Object.values(settings)]);
+    await session.query("select pg_catalog.set_config('client_connection_check_interval', '5s', false)").catch(() => {});
+  } catch (error) {
+    session.abandon();
+    signal.throwIfAborted();
+    throw error;
+  }
+  return {
+    ...session,
+    database,
+    async query(text, values) {
+      try {
+        return await session.query(text, values);
+      } catch (error) {
+        signal.throwIfAborted();
+        throw error;
+      }
+    },
+    async close() {
+      signal.removeEventListener('abort', abandon);
+      await session.close();
+    },
+  };
+}
+
+/** PostgreSQL's error with what it was about in front. */
+export function about(what: string, error: unknown): unknown {
+  if (!(error instanceof PgPierError) || error.data.sqlstate === '57014') return error;
+  return PgPierError.from({ ...error.data, message: `${what}: ${error.data.message}` });
+}
