@@ -63,16 +63,39 @@ export function chosenSchema(
     return definesOf(entry).some((name) => needed.has(name));
   };
   const preData = sections.preData.filter(isChosen);
+  // A sequence that a default names comes with its value.
+  for (const { type, schema, name } of preData) if (type === 'SEQUENCE') relations.add(key(schema ?? '', name));
+  const indexes = new Set<string>();
   const postData = sections.postData.filter((entry) => {
+    const attached = attachedIndex(entry);
+    if (attached !== undefined) return indexes.has(attached);
     const principal = principalOf(entry);
     if (principal === undefined || !relations.has(principal)) return false;
     const referenced = foreignTable(entry);
-    if (referenced === undefined || relations.has(referenced)) return true;
-    if (skipMissingForeignKeys) return false;
-    const [, name] = JSON.parse(referenced) as [string, string];
-    throw new PgPierError('restoreReferencedTable', { table: JSON.parse(principal)[1], referenced: name });
+    if (referenced !== undefined && !relations.has(referenced)) {
+      if (skipMissingForeignKeys) return false;
+      const [table, name] = [principal, referenced].map((each) => (JSON.parse(each) as [string, string])[1]);
+      throw new PgPierError('restoreReferencedTable', { table: table!, referenced: name! });
+    }
+    if (entry.type === 'INDEX') indexes.add(key(entry.schema ?? '', entry.name));
+    // `customer customer_pkey`: the table's name and the key's, whose index has the same.
+    else if (entry.type === 'CONSTRAINT') for (const name of keyNames(entry)) indexes.add(key(entry.schema ?? '', name));
+    return true;
   });
   return { preData, postData, relations };
+}
+
+/** `ALTER INDEX parent ATTACH PARTITION child`: the child. pg_dump writes it behind both. */
+function attachedIndex({ type, statements }: SchemaEntry): string | undefined {
+  const [command] = type === 'INDEX ATTACH' && statements[0] !== undefined ? commandsOf(statements[0].tree) : [];
+  return command === undefined ? undefined : (keyOf((((command.def as Tree | undefined)?.PartitionCmd ?? {}) as Tree).name) ?? '');
+}
+
+function keyNames({ statements }: SchemaEntry): string[] {
+  return statements
+    .flatMap(({ tree }) => commandsOf(tree))
+    .map((command) => (((command.def as Tree | undefined)?.Constraint ?? {}) as { conname?: string }).conname)
+    .filter((name) => name !== undefined);
 }
 
 /** Partitions of chosen tables, and sequences that belong to them. */
