@@ -40,6 +40,15 @@ test('without any setting the embedded server stands behind a loopback listener'
   assert.equal(made.http, undefined);
 });
 
+test('a worker takes the same settings, needs a backend and at least one job at a time', () => {
+  const made = config(['worker', '--backend', 'postgres://u@db.example/app', '--workers', '4', '--listen', '0.0.0.0:6432']);
+  assert.deepEqual([made.command, made.workers, made.backend.kind], ['worker', 4, 'server']);
+  assert.deepEqual([config([]).command, config(['--workers', '0']).workers], ['proxy', 0]);
+  assert.match(mistakes(['worker']).join(), /PGPIER_BACKEND is not set; a worker needs the URL/);
+  assert.match(mistakes(['worker', '--backend', 'postgres://u@db.example/app', '--workers', '0']).join(), /--workers is "0"/);
+  assert.match(mistakes(['walker']).join(), /unexpected argument "walker"/);
+});
+
 test('one message lists every mistake', () => {
   const found = mistakes(['--listen', 'nowhere', '--relays', '2', '--listne', 'x', 'stray'], {
     PGPIER_WORKERS: 'many',

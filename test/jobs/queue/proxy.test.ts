@@ -8,6 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import type { JobType } from '../../../jobs/job.ts';
 import { masterKey } from '../../catalog/lab.ts';
 import { type Pgpier, startPgpier } from '../../servers/pgpier.ts';
 import { QueueLab } from './queueLab.ts';
@@ -98,7 +99,7 @@ describe('proxies and jobs', () => {
   });
 
   test('a request takes effect at once, whatever becomes of the transaction', async () => {
-    const id = await lab.detached({ ...lab.spec({ steps: 1, stepMs: 1 }), type: 'RESTORE' });
+    const id = await lab.detached({ ...lab.spec({ steps: 1, stepMs: 1 }), type: 'NO SUCH KIND' as JobType });
     await client.query('begin read only');
     await client.query(`CANCEL JOB ${id}`);
     assert.equal((await client.query(`SHOW JOB ${id}`)).rows[0].status, 'canceled');

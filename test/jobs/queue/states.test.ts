@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { PgPierError } from '../../../errors.ts';
+import type { JobType } from '../../../jobs/job.ts';
 import { refusalOf, type Session } from '../../catalog/lab.ts';
 import { missingPostgres } from '../../servers/postgres.ts';
 import { QueueLab } from './queueLab.ts';
@@ -133,7 +134,7 @@ for (const version of [15, 18] as const) {
     });
 
     test('a job of a kind that the worker does not know waits for one that does', async () => {
-      const id = await lab.detached({ ...lab.spec({ steps: 1, stepMs: 1 }), type: 'RESTORE' });
+      const id = await lab.detached({ ...lab.spec({ steps: 1, stepMs: 1 }), type: 'NO SUCH KIND' as JobType });
       await new Promise((resolve) => setTimeout(resolve, 1500));
       assert.equal((await lab.job(id))?.state, 'pending');
       await client.run(`CANCEL JOB ${id}`);
@@ -258,5 +259,25 @@ describe('jobs that nobody carries out', () => {
     assert.deepEqual([await listed(session), await listed(client)], [true, false]);
     await session.foreign('commit');
     assert.equal(await listed(client), true);
+  });
+
+  test('a job of a prepared transaction counts with COMMIT PREPARED, whoever says it', async () => {
+    const session = await lab.lab.session();
+    const prepared = async (name: string) => {
+      session.id = crypto.randomUUID();
+      await session.foreign('begin');
+      const stamp = await session.mark();
+      const id = await lab.statement(({ jobs }) => jobs.create(lab.spec({ steps: 1, stepMs: 1 })), { stamp, session: session.id });
+      await session.foreign(`prepare transaction '${name}'`);
+      session.id = crypto.randomUUID();
+      return id;
+    };
+    const [kept, undone] = [await prepared('kept'), await prepared('undone')];
+    const seen = async (id: string) => (await client.show(`SHOW JOB ${id}`)).length;
+    assert.deepEqual([await seen(kept), await seen(undone)], [0, 0]);
+    await client.foreign("commit prepared 'kept'");
+    await client.foreign("rollback prepared 'undone'");
+    assert.deepEqual([await seen(kept), await seen(undone)], [1, 0]);
+    await client.run(`CANCEL JOB ${kept}`);
   });
 });
