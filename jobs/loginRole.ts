@@ -19,6 +19,8 @@ export interface JobLoginsOptions {
   /** Where workers reach the backend, and how; without database and user. */
   readonly backend: Pick<BackendLogin, 'host' | 'port' | 'sslmode' | 'sslrootcert'>;
   readonly log: { warn(fields: object, message: string): void };
+  /** Milliseconds after which a login that is in use is made valid anew; 20 minutes by default. */
+  readonly renewMs?: number;
 }
 
 export interface SweepingJobLogins extends JobLogins {
@@ -27,8 +29,10 @@ export interface SweepingJobLogins extends JobLogins {
 }
 
 const PREFIX = 'pgpier_job_';
-/** Only logging in is bound to it, so it must outlast the wait for a free worker (pool.ts), not the job. */
+/** Only logging in is bound to it, so it must outlast the wait for a free worker (pool.ts). What a crash leaves ends by itself. */
 const VALID_FOR = '1 hour';
+/** A job that is still under way may open further connections. */
+const RENEW_MS = 20 * 60_000;
 /** What another process left while this one runs is dropped now and then, too. */
 const SWEEP_MS = 60 * 60_000;
 /** One connection for the job, one in reserve for a login that is retried (sslmode prefer). */
@@ -36,30 +40,41 @@ const CONNECTIONS = 2;
 /** A backend whose client left may need a moment to end. */
 const DROP_RETRIES_MS = [50, 200, 1000, 5000];
 
-export function createJobLogins({ service, backend, log }: JobLoginsOptions): SweepingJobLogins {
+export function createJobLogins({ service, backend, log, renewMs = RENEW_MS }: JobLoginsOptions): SweepingJobLogins {
   let swept = performance.now();
+  const validUntil = async (): Promise<string> => {
+    const { rows } = await service.query(
+      `select (pg_catalog.clock_timestamp() operator(pg_catalog.+) interval '${VALID_FOR}')::pg_catalog.text as until`,
+    );
+    return quoteLiteral(String(rows[0]!.until));
+  };
+  const renew = async (name: string): Promise<void> => {
+    await service.query(`alter role ${quoteIdentifier(name)} valid until ${await validUntil()}`);
+  };
   const logins: SweepingJobLogins = {
     async open(role, database, connections = CONNECTIONS) {
       if (performance.now() - swept > SWEEP_MS) void logins.sweep();
       const name = `${PREFIX}${randomBytes(12).toString('hex')}`;
       const password = randomBytes(24).toString('base64url');
-      const until = await service.query(
-        `select (pg_catalog.clock_timestamp() operator(pg_catalog.+) interval '${VALID_FOR}')::pg_catalog.text as until`,
-      );
+      const until = await validUntil();
       try {
         // INHERIT: where CONNECT on the database was taken from PUBLIC, the login has it through the asker. One statement, so all or nothing.
         await service.query(
           `create role ${quoteIdentifier(name)} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls ` +
             `connection limit ${connections} password ${quoteLiteral(scramVerifier(password))} ` +
-            `valid until ${quoteLiteral(String(until.rows[0]!.until))} in role ${quoteIdentifier(role)}`,
+            `valid until ${until} in role ${quoteIdentifier(role)}`,
         );
       } catch (error) {
         throw (await refusal(service, role, error)) ?? error;
       }
       let closing: Promise<void> | undefined;
+      // One that fails is made good by the next: two more come before the hour is over.
+      const renewal = setInterval(() => void renew(name).catch(() => {}), renewMs);
+      renewal.unref();
       return {
         login: { ...backend, database, user: name, password },
         close() {
+          clearInterval(renewal);
           closing ??= drop(service, name).catch((error) => {
             log.warn({ role: name, sqlstate: (error as { code?: string }).code }, 'a job login could not be dropped; the next start will');
           });

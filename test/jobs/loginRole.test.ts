@@ -41,6 +41,24 @@ function suite(version: PostgresVersion) {
     }
   });
 
+  test('a login is made valid anew for as long as it is in use', async () => {
+    const query = async (text: string, values: readonly unknown[] = []) => ({ rows: (await lab.admin.query(text, [...values])).rows });
+    const { socketDir, port } = lab.server;
+    const logins = createJobLogins({
+      service: { query },
+      backend: { host: socketDir, port, sslmode: 'disable' },
+      log: { warn() {} },
+      renewMs: 50,
+    });
+    const { login, close } = await logins.open('asker', 'postgres');
+    const until = async () =>
+      (await lab.admin.query('select rolvaliduntil as until from pg_roles where rolname = $1', [login.user])).rows[0].until as Date;
+    const first = await until();
+    for (let waited = 0; (await until()) <= first && waited < 5_000; waited += 25) await new Promise((resolve) => setTimeout(resolve, 25));
+    assert.ok((await until()) > first);
+    await close();
+  });
+
   test('the role is a member of the asker alone, without attributes, and its password is in no log', async () => {
     const { login, close } = await lab.logins.open('asker', 'postgres');
     const { rows } = await lab.admin.query(
