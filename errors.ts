@@ -85,6 +85,26 @@ export const errors = {
     hint: 'Install a pg_dump of this major or a newer one where the worker runs.',
   },
 
+  // BACKUP.
+  backupSelectDenied: { sqlstate: '42501', text: 'user {role} does not have SELECT privilege on relation {name}' },
+  backupTableMissing: { sqlstate: '42P01', text: 'table "{name}" does not exist' },
+  backupOneDatabase: {
+    sqlstate: '0A000',
+    text: 'BACKUP TABLE takes tables of one database',
+    hint: 'PostgreSQL has no snapshot across databases: back up each by itself.',
+  },
+  backupTablesChange: {
+    sqlstate: '55006',
+    text: 'tables were made and dropped faster than BACKUP could lock them',
+    hint: 'Try again when less is going on.',
+  },
+  backupTableLocked: {
+    sqlstate: '55P03',
+    text: 'a table was locked by another session for {seconds} seconds',
+    hint: 'pg_locks tells by whom: ALTER TABLE, TRUNCATE, VACUUM FULL and the like wait for each other with a backup.',
+  },
+  backupIncomplete: { sqlstate: '58000', text: 'PostgreSQL sent {received} rows of {expected}' },
+
   // RESTORE.
   restoreRefused: {
     sqlstate: '42501',

@@ -1,6 +1,7 @@
 /** Everything PgPier answers. Each row tells its statement, columns, privilege and nature; reading them is reading the product. */
 import type { Column } from '../protocol/values.ts';
 import type { Statement, StatementKind } from '../statement/statement.ts';
+import { backup, backupDetached } from './backup.ts';
 import type { Command, Nature } from './command.ts';
 import { cancelJobs, pauseJobs, resumeJobs } from './controlJobs.ts';
 import { createExternalConnection } from './createExternalConnection.ts';
@@ -8,7 +9,7 @@ import { dropExternalConnection } from './dropExternalConnection.ts';
 import { exportIntoCsv } from './exportIntoCsv.ts';
 import { grantOnExternalConnection, revokeOnExternalConnection } from './grantOnExternalConnection.ts';
 import { grantSystem, revokeSystem } from './grantSystem.ts';
-import { commandToCome, notYet } from './notYet.ts';
+import { notYet } from './notYet.ts';
 import { restore, restoreDetached } from './restore.ts';
 import { showBackup } from './showBackup.ts';
 import { showBackups } from './showBackups.ts';
@@ -31,8 +32,8 @@ export const commands: { readonly [K in StatementKind]: Command<K> } = {
   revokeSystem,
   showSystemGrants,
   exportIntoCsv,
-  backup: commandToCome('backup', 'BACKUP'),
-  backupDetached: commandToCome('backupDetached', 'BACKUP'),
+  backup,
+  backupDetached,
   restore,
   restoreDetached,
   showBackups,

@@ -30,7 +30,8 @@ export function compressBlock(raw: Buffer, level = 1): Buffer {
     chunkSize: 256 * 1024,
     params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1, [constants.ZSTD_c_contentSizeFlag]: 1 },
   });
-  const block = Buffer.allocUnsafe(HEADER + frame.length);
+  // Of its own, not a piece of a pool, so that it can be transferred to another thread.
+  const block = Buffer.allocUnsafeSlow(HEADER + frame.length);
   block.writeUInt32LE(SKIPPABLE_MAGIC, 0);
   block.writeUInt32LE(8, 4);
   block.writeUInt32LE(frame.length, 8);

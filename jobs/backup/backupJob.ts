@@ -1,0 +1,193 @@
+/** BACKUP as a job: a folder of its own, a leader for each database, schema, data, and the manifest last. */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { PgPierError } from '../../errors.ts';
+import type { Storage } from '../../external/storage/storage.ts';
+import { dumpSchema, type Section } from '../dump/dump.ts';
+import { readDump, writeDump } from '../dump/readDump.ts';
+import { dumpTableSchema } from '../dump/tableSchema.ts';
+import type { JobKind, JobResult, JobRun } from '../job.ts';
+import { backedUpObjects } from './backedUpObjects.ts';
+import type { BackupPayload } from './backupPayload.ts';
+import { claimFolder, manifestPath } from './collection.ts';
+import { listAccess, listSequences } from './contents.ts';
+import { type CopyTarget, copyTables } from './copyTables.ts';
+import { readProperties } from './databaseProperties.ts';
+import { finishBackup, pointToLatest } from './finishBackup.ts';
+import { copyLargeObjects, largeObjectEntries } from './largeObjects.ts';
+import { type Leader, startLeader } from './leader.ts';
+import type { BackedUpDatabase, Manifest } from './manifest.ts';
+import { readManifest } from './readManifest.ts';
+import { restoreScript } from './restoreScript.ts';
+import { storeText } from './storedFile.ts';
+
+/** Sessions that copy side by side. */
+export const COPY_SESSIONS = Math.max(2, Math.min(4, availableParallelism()));
+/** Beside them: the leader, pg_dump, large objects, and one for a login that is retried. */
+const OTHER_SESSIONS = 4;
+
+/** Whose folder an attempt writes to. */
+interface BackupCheckpoint {
+  readonly folder: string;
+}
+
+export const backupJob: JobKind<BackupPayload> = {
+  type: 'BACKUP',
+
+  async run(run): Promise<JobResult> {
+    const storage = await run.openStorage(run.payload.uri);
+    try {
+      const earlier = run.checkpoint as BackupCheckpoint | undefined;
+      if (earlier !== undefined) {
+        const manifest = await finished(storage, earlier.folder, run.signal);
+        if (manifest !== undefined) {
+          await pointToLatest(storage, earlier.folder, run.signal);
+          return { rows: rowsOf(manifest) };
+        }
+        await removeFolder(storage, earlier.folder, run.signal);
+      }
+      const folder = await claimFolder(storage, run.id, new Date(), run.signal);
+      await run.saveCheckpoint({ folder } satisfies BackupCheckpoint);
+      const manifest = await backUp(run, storage, folder);
+      run.signal.throwIfAborted();
+      await finishBackup(storage, folder, manifest, run.signal);
+      return { rows: rowsOf(manifest) };
+    } finally {
+      await storage.close().catch(() => {});
+    }
+  },
+
+  /** A manifest that is there is a backup that somebody may rely on already: it stays. */
+  async revert(run) {
+    const { folder } = (run.checkpoint ?? {}) as Partial<BackupCheckpoint>;
+    if (folder === undefined) return;
+    const storage = await run.openStorage(run.payload.uri);
+    try {
+      if ((await finished(storage, folder, run.signal)) === undefined) await removeFolder(storage, folder, run.signal);
+    } finally {
+      await storage.close().catch(() => {});
+    }
+  },
+};
+
+const rowsOf = ({ databases }: Manifest): number => databases.flatMap(({ tables }) => tables).reduce((sum, { rows }) => sum + rows, 0);
+
+async function finished(storage: Storage, folder: string, signal: AbortSignal): Promise<Manifest | undefined> {
+  for await (const { path } of storage.list(manifestPath(folder), { signal }))
+    if (path === manifestPath(folder)) return readManifest(storage, folder, signal);
+  return undefined;
+}
+
+async function removeFolder(storage: Storage, folder: string, signal: AbortSignal): Promise<void> {
+  await storage.removePartial(`${folder}/`, { signal });
+  const paths: string[] = [];
+  for await (const { path } of storage.list(`${folder}/`, { signal })) paths.push(path);
+  // The lock last: as long as there is anything, it says whose it is.
+  for (const path of paths.sort((a, b) => Number(a.includes('/BACKUP-LOCK-')) - Number(b.includes('/BACKUP-LOCK-'))))
+    await storage.delete(path, { signal });
+}
+
+async function backUp(run: JobRun<BackupPayload>, storage: Storage, folder: string): Promise<Manifest> {
+  const { payload, asker } = run;
+  const { targets } = payload;
+  const names = targets.kind === 'database' ? targets.databases : [targets.database];
+  const logins: { close(): Promise<void> }[] = [];
+  const leaders: Leader[] = [];
+  try {
+    // PostgreSQL has no snapshot across databases: they are taken one right after the other, before any data is read.
+    for (const name of names) {
+      const { login, close } = await run.logins.open(asker.role, name, COPY_SESSIONS + OTHER_SESSIONS);
+      logins.push({ close });
+      const patterns = targets.kind === 'table' ? targets.patterns : undefined;
+      leaders.push(await startLeader({ login, role: asker.role, task: `BACKUP ${run.id}` }, patterns, run.signal));
+    }
+    if (targets.kind === 'table' && leaders[0]!.tables.length === 0)
+      throw new PgPierError('backupTableMissing', { name: targets.texts.join(', ') });
+    const total = leaders.flatMap(({ tables }) => tables).reduce((sum, { bytes }) => sum + bytes, 0);
+    const done = { rows: 0, bytes: 0 };
+    const onCopied = (rows: number, rawBytes: number): void => {
+      done.rows += rows;
+      done.bytes += rawBytes;
+      run.progress({ rows: done.rows, fraction: Math.min(0.95, 0.95 * (done.bytes / Math.max(1, total))) });
+    };
+    const databases: BackedUpDatabase[] = [];
+    for (const [index, leader] of leaders.entries()) {
+      const target = { storage, folder, prefix: String(index + 1), signal: run.signal, onCopied };
+      databases.push(await backUpDatabase(run, leader, target));
+    }
+    const { rows } = await leaders[0]!.session.query(
+      `select current_setting('server_version') as version, current_setting('server_version_num')::int4 as "versionNumber",
+        to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time`,
+    );
+    const { time: endTime, ...server } = rows[0];
+    for (const { session } of leaders) await session.query('commit');
+    return {
+      format: 'pgpier-backup',
+      version: 1,
+      id: randomUUID(),
+      writtenBy: ownVersion(),
+      server,
+      startTime: leaders[0]!.time,
+      endTime,
+      targets: targets.kind === 'database' ? { kind: 'database', databases: names } : { kind: 'table', patterns: targets.texts },
+      databases,
+    };
+  } catch (error) {
+    run.signal.throwIfAborted();
+    throw error;
+  } finally {
+    for (const { session } of leaders) session.abandon();
+    for (const { close } of logins) await close();
+  }
+}
+
+async function backUpDatabase(run: JobRun<BackupPayload>, leader: Leader, target: CopyTarget): Promise<BackedUpDatabase> {
+  const { session } = leader;
+  const { storage, folder, prefix, signal } = target;
+  const isTable = run.payload.targets.kind === 'table';
+  run.progress({ runningStatus: `reading the schema of ${leader.access.login.database}` });
+  const preSql = await dump(leader, 'pre-data', isTable, signal);
+  const post = readDump(await dump(leader, 'post-data', isTable, signal));
+  const postSql = isTable ? writeDump(post) : writeDump({ ...post, entries: [...(await largeObjectEntries(leader)), ...post.entries] });
+  const preData = await storeText(storage, folder, `${prefix}/pre-data.sql.zst`, preSql, signal);
+  const postData = await storeText(storage, folder, `${prefix}/post-data.sql.zst`, postSql, signal);
+  run.progress({ runningStatus: `copying ${leader.access.login.database}` });
+  const tables = await copyTables(leader, COPY_SESSIONS, target);
+  const largeObjects = isTable ? undefined : await copyLargeObjects(leader, target);
+  const sequences = await listSequences(session, isTable ? leader.tables : undefined);
+  const { privileges, ...properties } = await readProperties(session);
+  const objects = backedUpObjects(
+    { ...properties, ...(privileges === undefined ? {} : { privileges }) },
+    readDump(preSql).entries,
+    tables,
+    await listAccess(session),
+  );
+  const database = {
+    ...properties,
+    preData,
+    postData,
+    tables,
+    sequences,
+    ...(largeObjects === undefined ? {} : { largeObjects }),
+    objects,
+  };
+  const script = await storeText(storage, folder, `${prefix}/restore.psql`, restoreScript(database), signal);
+  return { ...database, script };
+}
+
+async function dump(leader: Leader, section: Section, isTable: boolean, signal: AbortSignal): Promise<string> {
+  const { login, role } = leader.access;
+  const { rows } = await leader.session.query(`select current_setting('server_version_num')::int4 / 10000 as major`);
+  const request = { login, role, snapshot: leader.snapshot, section, serverMajor: rows[0].major };
+  if (!isTable) return dumpSchema(request, { signal });
+  // pg_dump takes sequences for tables too; those that a default names belong to no table.
+  const tables = [...leader.tables, ...(await listSequences(leader.session, leader.tables))].map(({ schema, name }) => ({ schema, name }));
+  return dumpTableSchema({ ...request, tables }, (text, values) => leader.session.query(text, values), { signal });
+}
+
+let version: string | undefined;
+function ownVersion(): string {
+  version ??= (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+  return version;
+}

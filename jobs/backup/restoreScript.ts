@@ -1,0 +1,52 @@
+/** The psql script beside the files: with psql and zstd it restores the database that it is run in (docs/restore-by-hand.md). Pure. */
+import { quoteIdentifier, quoteLiteral } from '../transfer/quoteLiteral.ts';
+import type { BackedUpDatabase } from './manifest.ts';
+
+type Scripted = Pick<BackedUpDatabase, 'name' | 'properties' | 'preData' | 'postData' | 'tables' | 'sequences' | 'largeObjects'>;
+
+/** Paths in the manifest begin with the database's folder, in which the script lies: `1/data/…` is `data/…` here. */
+export function restoreScript({ name, properties, preData, postData, tables, sequences, largeObjects }: Scripted): string {
+  const local = (path: string): string => path.slice(path.indexOf('/') + 1);
+  const unpacked = (path: string): string => local(path).replace(/\.zst$/, '');
+  const qualified = (each: { readonly schema: string; readonly name: string }): string =>
+    `${quoteIdentifier(each.schema)}.${quoteIdentifier(each.name)}`;
+  // psql's \copy ends at the line's end: a name with a line break is written into the statement that COPY itself reads.
+  const copy = (to: string, path: string): string => {
+    if (!/[\r\n]/.test(to)) return `\\copy ${to} from program 'zstd -dcq ${local(path)}'`;
+    return `-- This name holds a line break, which \\copy cannot: zstd -dcq ${local(path)} | psql -c 'copy … from stdin'\n\\warn skipped ${local(path)}`;
+  };
+  const lines = [
+    `-- Restores database ${JSON.stringify(name)} into the one that psql is connected to. Run it in this folder: psql -X -d new_database -f restore.psql`,
+    '\\set ON_ERROR_STOP on',
+    '\\set QUIET on',
+    'set client_min_messages = warning;',
+    `\\! zstd -dqf ${local(preData.path)} -o ${unpacked(preData.path)}`,
+    `\\! zstd -dqf ${local(postData.path)} -o ${unpacked(postData.path)}`,
+    `\\i ${unpacked(preData.path)}`,
+    ...tables.flatMap((table) => {
+      const columns = table.columns.length === 0 ? '' : ` (${table.columns.map(quoteIdentifier).join(', ')})`;
+      return table.files.map(({ path }) => copy(`${qualified(table)}${columns}`, path));
+    }),
+    ...(largeObjects === undefined
+      ? []
+      : [
+          'create temporary table pgpier_large_object (id oid, position bigint, data bytea);',
+          ...largeObjects.files.map(({ path }) => copy('pg_temp.pgpier_large_object', path)),
+          'select count(lo_create(id)) from (select distinct id from pg_temp.pgpier_large_object) l;',
+          'select count(lo_put(id, position, data)) from (select * from pg_temp.pgpier_large_object order by id, position) l;',
+        ]),
+    ...sequences.map(
+      (sequence) => `select pg_catalog.setval(${quoteLiteral(qualified(sequence))}, ${sequence.lastValue}, ${sequence.isCalled});`,
+    ),
+    `\\i ${unpacked(postData.path)}`,
+    'analyze;',
+    ...(properties.length === 0
+      ? []
+      : [
+          '-- The database itself; the name may be another one now:',
+          ...properties.map((property) => `-- ${property.replaceAll('\n', ' ')}`),
+        ]),
+    '\\echo restored',
+  ];
+  return `${lines.join('\n')}\n`;
+}
