@@ -79,6 +79,7 @@ type Query = Queryable['query'];
 
 const alive = `pg_catalog.clock_timestamp() + interval '${LEASE_MS} milliseconds'`;
 const isFree = '(j.lease_until is null or j.lease_until < pg_catalog.clock_timestamp())';
+const isFor = (node: string): string => `(j.node is null or j.node = ${node}::pg_catalog.int8)`;
 const isWork = "j.finished is null and j.state <> 'paused' and j.created_xid is null";
 
 export class JobLeases {
@@ -96,18 +97,18 @@ export class JobLeases {
     this.#settle = settle;
   }
 
-  /** Ids of jobs of these types that nobody carries out, the oldest first. */
-  async due(types: readonly string[], most: number): Promise<readonly string[]> {
+  /** Ids of jobs of these types that nobody carries out and that this node may, the oldest first. */
+  async due(types: readonly string[], node: number, most: number): Promise<readonly string[]> {
     await this.#settle();
-    const text = `select j.job_id::pg_catalog.text as id from pgpier.job j where ${isWork} and ${isFree} and j.type = any($1) order by j.job_id limit $2`;
-    return (await this.#query(text, [types, most])).rows.map(({ id }) => id as string);
+    const text = `select j.job_id::pg_catalog.text as id from pgpier.job j where ${isWork} and ${isFree} and j.type = any($1) and ${isFor('$2')} order by j.job_id limit $3`;
+    return (await this.#query(text, [types, node, most])).rows.map(({ id }) => id as string);
   }
 
   /**
-   * Takes a job of these types that nobody holds; undefined when somebody does, when it has ended, and when it does not count yet. One statement decides: of many that
+   * Takes a job that nobody holds; undefined when somebody does, when it is not for this worker, when it has ended, and when it does not count yet. One statement decides: of many that
    * try, one gets it. A pause that nobody was left to hear is carried out instead.
    */
-  async claim(id: string, types: readonly string[], worker: string, coordinator: number): Promise<HeldJob | undefined> {
+  async claim(id: string, types: readonly string[], worker: string, node: number): Promise<HeldJob | undefined> {
     const { rows } = await this.#query(
       `update pgpier.job j set
          state = case j.state when 'pending' then 'running' when 'cancel-requested' then 'reverting' when 'pause-requested' then 'paused' else j.state end,
@@ -116,11 +117,11 @@ export class JobLeases {
          lease_until = case j.state when 'pause-requested' then null else ${alive} end,
          fence = j.fence + 1, attempt = j.attempt + 1,
          deaths = case when j.worker is null or j.worker = $2::pg_catalog.uuid then j.deaths else j.deaths + 1 end,
-         coordinator = $3, started = coalesce(j.started, pg_catalog.clock_timestamp()), modified = pg_catalog.clock_timestamp()
-       where j.job_id = $1 and ${isWork} and ${isFree} and j.type = any($4)
+         coordinator = $3::pg_catalog.int8, started = coalesce(j.started, pg_catalog.clock_timestamp()), modified = pg_catalog.clock_timestamp()
+       where j.job_id = $1 and ${isWork} and ${isFree} and j.type = any($4) and ${isFor('$3')}
        returning j.type, j.owner, j.asker, j.detached, j.payload, j.state, j.ending, j.error, j.checkpoint, j.attempt, j.deaths,
          j.fence::pg_catalog.text as fence`,
-      [id, worker, coordinator, types],
+      [id, worker, node, types],
     );
     const row = rows[0];
     if (row === undefined || row.state === 'paused') return undefined;

@@ -16,6 +16,8 @@ export interface NewJob {
   /** JSON; stored encrypted. */
   readonly payload: unknown;
   readonly detached: boolean;
+  /** The only node whose workers may carry it out; absent: any. */
+  readonly node?: number | undefined;
 }
 
 export interface Job {
@@ -67,9 +69,9 @@ export class Jobs {
     const payload = this.#store.keyring.encrypt(payloadPlace(id), new Secret(JSON.stringify(job.payload)));
     await this.#store.lock(`job/${id}`, `job ${id}`);
     await this.#store.write(
-      `insert into pgpier.job (job_id, type, description, owner, asker, detached, payload, state, created_xid, created_session)
-       values ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9)`,
-      [id, job.type, job.description, owner, JSON.stringify(job.asker), job.detached, payload, ...marker],
+      `insert into pgpier.job (job_id, type, description, owner, asker, detached, payload, state, node, created_xid, created_session)
+       values ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10)`,
+      [id, job.type, job.description, owner, JSON.stringify(job.asker), job.detached, payload, job.node ?? null, ...marker],
     );
     return id;
   }

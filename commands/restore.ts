@@ -1,6 +1,6 @@
 /** RESTORE: databases or tables of a backup, by a job. */
 import { PgPierError } from '../errors.ts';
-import { resolveStorage } from '../jobs/destination.ts';
+import { nodeOf, resolveStorage } from '../jobs/destination.ts';
 import type { JobSpec } from '../jobs/job.ts';
 import type { RestorePayload } from '../jobs/restore/restorePayload.ts';
 import type { Column } from '../protocol/values.ts';
@@ -45,7 +45,7 @@ export const restoreDetached: Command<'restoreDetached'> = {
 async function jobOf(context: CommandContext, statement: Restore): Promise<JobSpec> {
   const { targets, options, from } = statement;
   const uri = context.text(statement.uri);
-  await resolveStorage(context, uri);
+  const node = nodeOf(await resolveStorage(context, uri));
   if (options.newDbName !== undefined && !(targets.kind === 'database' && targets.databases.length === 1))
     throw new PgPierError('restoreNewDbName');
   if (options.intoDb !== undefined && targets.kind !== 'table') throw new PgPierError('restoreIntoDb');
@@ -60,5 +60,5 @@ async function jobOf(context: CommandContext, statement: Restore): Promise<JobSp
     skipMissingForeignKeys: options.skipMissingForeignKeys,
     grants: options.grants,
   };
-  return { type: 'RESTORE', description: jobDescription(statement, context), payload };
+  return { type: 'RESTORE', description: jobDescription(statement, context), payload, node };
 }

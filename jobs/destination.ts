@@ -23,6 +23,13 @@ export async function resolveStorage(context: { readonly catalog: CatalogTransac
   return { uri: formatUri(given), trusted: await catalog.privileges.isAdmin() };
 }
 
+/** The node whose directory `nodelocal://N` is; `self` is the one that is asked. Undefined for storages that every node reaches. */
+export function nodeOf(target: StorageTarget): number | 'self' | undefined {
+  const { scheme, host } = parseUri(target.uri);
+  if (scheme !== 'nodelocal') return undefined;
+  return host === 'self' ? 'self' : Number(host);
+}
+
 async function resolveConnection(catalog: CatalogTransaction, given: ExternalUri): Promise<StorageTarget> {
   const name = given.host;
   // Only the scheme and the path: a query may hold somebody's secret all the same.

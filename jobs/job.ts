@@ -15,6 +15,8 @@ export interface JobSpec {
   /** The statement with its secrets redacted, as SHOW JOBS prints it. */
   readonly description: string;
   readonly payload: unknown;
+  /** The only node that can carry it out: where its files are (`nodeOf` in destination.ts); `self` is the statement's own. Absent: any. */
+  readonly node?: number | 'self' | undefined;
 }
 
 /** What a finished job tells: the result row of its statement. */

@@ -62,7 +62,7 @@ export async function start(
   }
   const doorbell = openDoorbell(catalog.database, log);
   lifecycle.add('queue', () => doorbell.stop());
-  const jobs = statementJobs({ catalog, doorbell, log });
+  const jobs = statementJobs({ catalog, doorbell, nodeId: config.nodeId, log });
   lifecycle.add('jobs of statements', () => jobs.settled());
 
   const logins = createJobLogins({

@@ -10,6 +10,8 @@ create table pgpier.job (
   owner oid not null,
   asker json not null,
   detached boolean not null,
+  -- PGPIER_NODE_ID of the only workers that may carry it out, because its files are theirs. Null: any.
+  node bigint,
   -- Encrypted: URIs carry credentials. Emptied when the job has ended.
   payload bytea not null,
   state text not null check (state in ('pending', 'running', 'pause-requested', 'paused', 'cancel-requested', 'reverting',

@@ -76,7 +76,7 @@ export function startJobWorker(options: JobWorkerOptions): JobWorker {
 
   async function lookOnce(): Promise<number> {
     try {
-      if (room() > 0) for (const id of await leases.due(types, room())) await take(id);
+      if (room() > 0) for (const id of await leases.due(types, nodeId, room())) await take(id);
       if (performance.now() - forgotten >= FORGET_MS) {
         forgotten = performance.now();
         const jobs = await leases.forgetOld();

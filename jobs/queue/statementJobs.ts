@@ -2,6 +2,7 @@
 import type { Catalog, CatalogTransaction } from '../../catalog/catalog.ts';
 import type { JobStatus } from '../../catalog/jobLeases.ts';
 import { finishedStates, type JobRequest } from '../../catalog/jobStates.ts';
+import type { NewJob } from '../../catalog/jobs.ts';
 import type { Notice } from '../../commands/command.ts';
 import { PgPierError } from '../../errors.ts';
 import type { JobResult, JobSpec, Jobs, StatementOfJob } from '../job.ts';
@@ -24,8 +25,21 @@ const CANCEL_MS = 10_000;
 const AWAY_MS = 1_000;
 const LONGEST_WAIT_MS = 24 * 60 * 60_000;
 
-export function statementJobs(options: { readonly catalog: Catalog; readonly doorbell: Doorbell; readonly log: Log }): StatementJobs {
+export interface StatementJobsOptions {
+  readonly catalog: Catalog;
+  readonly doorbell: Doorbell;
+  readonly nodeId: number;
+  readonly log: Log;
+}
+
+export function statementJobs(options: StatementJobsOptions): StatementJobs {
   const { catalog, doorbell } = options;
+  const newJob = (statement: StatementOfJob, { node, ...spec }: JobSpec, detached: boolean): NewJob => ({
+    ...spec,
+    asker: statement.asker,
+    detached,
+    node: node === 'self' ? options.nodeId : node,
+  });
   const cancels = new Set<Promise<void>>();
 
   /** Counts at once, whatever becomes of the client's transaction. */
@@ -55,7 +69,7 @@ export function statementJobs(options: { readonly catalog: Catalog; readonly doo
   async function run(statement: StatementOfJob, spec: JobSpec): Promise<{ readonly id: string; readonly result: JobResult }> {
     const { signal } = statement;
     signal.throwIfAborted();
-    const id = await apart(statement, (tx) => tx.jobs.create({ ...spec, asker: statement.asker, detached: false }));
+    const id = await apart(statement, (tx) => tx.jobs.create(newJob(statement, spec, false)));
     doorbell.ring(id);
     let cancelled: number | undefined;
     const onAbort = () => {
@@ -65,7 +79,7 @@ export function statementJobs(options: { readonly catalog: Catalog; readonly doo
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
     try {
-      const teller = new Teller(spec.type, id, statement);
+      const teller = new Teller(spec, id, statement);
       for (let wait = LOOK_MS.first; ; wait = Math.min(wait * 1.3, LOOK_MS.most)) {
         const status = await look(id, teller.seen);
         if (status === undefined) throw new PgPierError('jobMissing', { id });
@@ -111,7 +125,7 @@ export function statementJobs(options: { readonly catalog: Catalog; readonly doo
     of: (statement) => ({
       run: (spec) => run(statement, spec),
       async create(spec) {
-        const id = await statement.catalog.jobs.create({ ...spec, asker: statement.asker, detached: true });
+        const id = await statement.catalog.jobs.create(newJob(statement, spec, true));
         // Heard in vain where the client's transaction is still open: then a worker finds the job by itself once it counts.
         setTimeout(() => doorbell.ring(id), LOOK_MS.first).unref();
         return id;
@@ -130,20 +144,24 @@ class Teller {
   /** Notices passed on. */
   seen = 0;
   readonly #what: string;
+  readonly #waiting: string;
   readonly #statement: StatementOfJob;
   #told: string | undefined;
   #last = performance.now();
 
-  constructor(type: string, id: string, statement: StatementOfJob) {
+  constructor({ type, node }: JobSpec, id: string, statement: StatementOfJob) {
     this.#what = `${type} job ${id}`;
+    this.#waiting = typeof node === 'number' ? `waits for a worker of node ${node}` : 'waits for a worker';
     this.#statement = statement;
   }
 
-  tell({ notices, fraction, runningStatus }: JobStatus): void {
+  tell({ state, notices, fraction, runningStatus }: JobStatus): void {
     for (const text of notices) this.#statement.notice(JSON.parse(text) as Notice);
     this.seen += notices.length;
     const percent = fraction === null ? undefined : `${Math.floor(fraction * 100)}% done`;
-    const words = [percent, runningStatus ?? undefined].filter((word) => word !== undefined).join(', ');
+    const words = [state === 'pending' ? this.#waiting : percent, runningStatus ?? undefined]
+      .filter((word) => word !== undefined)
+      .join(', ');
     if (words === '' || words === this.#told || performance.now() - this.#last < NOTICE_MS) return;
     this.#told = words;
     this.#last = performance.now();

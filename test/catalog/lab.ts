@@ -113,7 +113,7 @@ export class Session {
         asker,
         catalog,
         workers: this.workers,
-        jobs: statementJobs({ catalog: this.lab.catalog, doorbell: silent, log: this.lab.log }).of({
+        jobs: statementJobs({ catalog: this.lab.catalog, doorbell: silent, nodeId: 1, log: this.lab.log }).of({
           asker,
           catalog,
           notice: () => {},

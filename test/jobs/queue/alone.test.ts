@@ -59,12 +59,16 @@ describe('a proxy without workers of its own', { skip: missingPostgres(18) }, ()
     throw new Error(`job ${id} is ${row.status}, not ${state}`);
   };
 
-  test('a statement that waits is cancelled by a cancel request, and its job with it', async () => {
+  test('a statement that waits is told that nobody has its job, and a cancel request cancels both', async () => {
     const other = await connect();
+    const notices: string[] = [];
+    other.on('notice', ({ message }) => notices.push(message ?? ''));
     const waiting = refusal(other, RESTORE);
     for (let waited = 0; (await newest())?.status !== 'pending' && waited < 5_000; waited += 25) await sleep(25);
     const job = await newest();
     assert.deepEqual([job.job_type, job.status, job.user_name], ['RESTORE', 'pending', 'postgres']);
+    for (let waited = 0; notices.length === 0 && waited < 10_000; waited += 50) await sleep(50);
+    assert.deepEqual(notices, [`RESTORE job ${job.job_id}: waits for a worker of node 1`]);
     const { processID, secretKey } = other as unknown as { processID: number; secretKey: number };
     const canceller = new (pg as unknown as { Connection: new (config: object) => CancelConnection }).Connection({});
     canceller.on('error', () => {});
@@ -120,14 +124,14 @@ describe('a proxy without workers of its own', { skip: missingPostgres(18) }, ()
         PATH: process.env.PATH ?? '',
         PGPIER_BACKEND: `postgres://postgres@/postgres?host=${encodeURIComponent(postgres.socketDir)}&port=${postgres.port}`,
         PGPIER_SECRET_KEY: key,
-        PGPIER_NODE_ID: '7',
+        PGPIER_NODE_ID: '1',
         PGPIER_DATA: join(home, 'data'),
         PGPIER_EXTERNAL_DIR: proxy.externalDirectory,
       },
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     const job = await becomes(id, 'failed');
-    assert.equal(job.coordinator_id, '7');
+    assert.equal(job.coordinator_id, '1');
     assert.ok(String(job.error).length > 0);
     const told = await refusal(client, RESTORE);
     assert.equal(told.slice(6), job.error);

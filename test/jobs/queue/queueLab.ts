@@ -80,7 +80,7 @@ export class QueueLab {
     const view: CatalogView = { session, role, sessionUser: role, stamp };
     const notices: Notice[] = [];
     const cancel = new AbortController();
-    const factory = statementJobs({ catalog: this.lab.catalog, doorbell: this.#bell, log: this.log });
+    const factory = statementJobs({ catalog: this.lab.catalog, doorbell: this.#bell, nodeId: 1, log: this.log });
     return this.lab.catalog.transaction(view, (catalog) =>
       work({
         notices,

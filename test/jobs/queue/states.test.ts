@@ -261,6 +261,17 @@ describe('jobs that nobody carries out', () => {
     assert.equal(await listed(client), true);
   });
 
+  test('a job that needs a node waits for a worker of that node', async () => {
+    const specs = [2, 1, 'self' as const, undefined].map((node) => ({ ...lab.spec({ steps: 1, stepMs: 1 }), node }));
+    const ids = await Promise.all(specs.map((spec) => lab.detached(spec)));
+    lab.worker(1);
+    for (const id of ids.slice(1)) await lab.reaches(id, 'succeeded');
+    assert.equal((await lab.job(ids[0]!))?.state, 'pending');
+    lab.worker(2);
+    assert.equal((await lab.reaches(ids[0]!, 'succeeded')).coordinator, 2n);
+    await lab.stopWorkers();
+  });
+
   test('a job of a prepared transaction counts with COMMIT PREPARED, whoever says it', async () => {
     const session = await lab.lab.session();
     const prepared = async (name: string) => {
