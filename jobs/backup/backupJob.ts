@@ -50,7 +50,8 @@ export const backupJob: JobKind<BackupPayload> = {
       const folder = await claimFolder(storage, run.id, new Date(), run.signal);
       await run.saveCheckpoint({ folder } satisfies BackupCheckpoint);
       const manifest = await backUp(run, storage, folder);
-      run.signal.throwIfAborted();
+      // Asked once more whose job this is: a manifest in a folder that another attempt has cleared would promise files that are gone.
+      await run.saveCheckpoint({ folder } satisfies BackupCheckpoint);
       await finishBackup(storage, folder, manifest, run.signal);
       return { rows: rowsOf(manifest) };
     } finally {
