@@ -8,6 +8,7 @@ import { dumpSchema, type Section } from '../dump/dump.ts';
 import { readDump, writeDump } from '../dump/readDump.ts';
 import { dumpTableSchema } from '../dump/tableSchema.ts';
 import type { JobKind, JobResult, JobRun } from '../job.ts';
+import { together } from '../together.ts';
 import { backedUpObjects } from './backedUpObjects.ts';
 import type { BackupPayload } from './backupPayload.ts';
 import { claimFolder, manifestPath } from './collection.ts';
@@ -24,8 +25,8 @@ import { storeText } from './storedFile.ts';
 
 /** Sessions that copy side by side. */
 export const COPY_SESSIONS = Math.max(2, Math.min(4, availableParallelism()));
-/** Beside them: the leader, pg_dump, large objects, and one for a login that is retried. */
-const OTHER_SESSIONS = 4;
+/** Beside them: the leader, two of pg_dump, large objects, and one for a login that is retried. */
+const OTHER_SESSIONS = 5;
 
 /** Whose folder an attempt writes to. */
 interface BackupCheckpoint {
@@ -147,14 +148,15 @@ async function backUpDatabase(run: JobRun<BackupPayload>, leader: Leader, target
   const { session } = leader;
   const { storage, folder, prefix, signal } = target;
   const isTable = run.payload.targets.kind === 'table';
-  run.progress({ runningStatus: `reading the schema of ${leader.access.login.database}` });
-  const preSql = await dump(leader, 'pre-data', isTable, signal);
-  const post = readDump(await dump(leader, 'post-data', isTable, signal));
+  run.progress({ runningStatus: `copying ${leader.access.login.database}` });
+  const [preSql, post, tables] = await together(signal, [
+    (either) => dump(leader, 'pre-data', isTable, either),
+    async (either) => readDump(await dump(leader, 'post-data', isTable, either)),
+    (either) => copyTables(leader, COPY_SESSIONS, { ...target, signal: either }),
+  ]);
   const postSql = isTable ? writeDump(post) : writeDump({ ...post, entries: [...(await largeObjectEntries(leader)), ...post.entries] });
   const preData = await storeText(storage, folder, `${prefix}/pre-data.sql.zst`, preSql, signal);
   const postData = await storeText(storage, folder, `${prefix}/post-data.sql.zst`, postSql, signal);
-  run.progress({ runningStatus: `copying ${leader.access.login.database}` });
-  const tables = await copyTables(leader, COPY_SESSIONS, target);
   const largeObjects = isTable ? undefined : await copyLargeObjects(leader, target);
   const sequences = await listSequences(session, isTable ? leader.tables : undefined);
   const { privileges, ...properties } = await readProperties(session);

@@ -1,11 +1,10 @@
-/** The data of a backup into tables that are there: COPY over several sessions, sequences, large objects. */
+/** The data of a backup into tables that are there: rows by COPY, sequences, large objects. */
 import { PgPierError } from '../../errors.ts';
 import type { Storage } from '../../external/storage/storage.ts';
 import type { BackedUpDatabase, BackedUpSequence, BackedUpTable, DataFile } from '../backup/manifest.ts';
 import { quoteIdentifier } from '../transfer/quoteLiteral.ts';
 import { readBackupFile } from './backupFile.ts';
 import { copyIn } from './copyIn.ts';
-import { allOrFirstError } from './replay.ts';
 import { about, type RestoreSession } from './restoreSession.ts';
 
 export interface LoadSource {
@@ -19,28 +18,28 @@ export interface LoadSource {
 const qualified = ({ schema, name }: { readonly schema: string; readonly name: string }): string =>
   `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
 
-/** Largest files first, each in a COPY of its own, by whichever session is free. */
-export async function loadTables(sessions: readonly RestoreSession[], tables: readonly BackedUpTable[], source: LoadSource): Promise<void> {
-  const files = tables.flatMap((table) => table.files.map((file) => ({ table, file }))).sort((a, b) => b.file.rawBytes - a.file.rawBytes);
-  let failed = false;
-  const work = async (session: RestoreSession): Promise<void> => {
-    for (let next = files.shift(); next !== undefined && !failed; next = files.shift()) {
-      try {
-        await loadFile(session, next.table, next.file, source);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  await allOrFirstError(sessions.map(work));
-}
-
-async function loadFile(session: RestoreSession, table: BackedUpTable, file: DataFile, source: LoadSource): Promise<void> {
+/**
+ * One file, in a COPY of its own.
+ * @param frozen the table is empty and nobody else's: emptied once more in the same transaction, it takes its rows frozen, which spares the first VACUUM
+ */
+export async function loadFile(
+  session: RestoreSession,
+  table: BackedUpTable,
+  file: DataFile,
+  source: LoadSource,
+  frozen: boolean,
+): Promise<void> {
   const columns = table.columns.length === 0 ? '' : ` (${table.columns.map(quoteIdentifier).join(', ')})`;
-  await copyFile(session, `copy ${qualified(table)}${columns} from stdin`, file, source).catch((error) => {
+  try {
+    if (frozen) {
+      await session.query('begin');
+      await session.query(`truncate only ${qualified(table)}`);
+    }
+    await copyFile(session, `copy ${qualified(table)}${columns} from stdin${frozen ? ' (freeze)' : ''}`, file, source);
+    if (frozen) await session.query('commit');
+  } catch (error) {
     throw about(`table ${table.schema}.${table.name}`, error);
-  });
+  }
 }
 
 async function copyFile(session: RestoreSession, text: string, file: DataFile, source: LoadSource): Promise<void> {

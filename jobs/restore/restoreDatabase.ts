@@ -7,9 +7,10 @@ import type { JobRun } from '../job.ts';
 import type { BackendLogin } from '../task.ts';
 import { quoteIdentifier } from '../transfer/quoteLiteral.ts';
 import { readSchemaFile } from './backupFile.ts';
+import { buildTables, type TableToBuild } from './buildTables.ts';
 import { createHidden, dropHidden, hiddenName, propertiesFor, publish } from './hiddenDatabase.ts';
-import { loadLargeObjects, loadTables, setSequences } from './loadData.ts';
-import { replay, replayInParallel } from './replay.ts';
+import { loadLargeObjects, setSequences } from './loadData.ts';
+import { replay, tableOf } from './replay.ts';
 import type { RestorePayload } from './restorePayload.ts';
 import { openRestoreSession, type RestoreSession } from './restoreSession.ts';
 import { readSchema, rolesOf, type SchemaEntry, withoutGrants } from './schema.ts';
@@ -133,29 +134,69 @@ async function fill(
   const [first] = sessions as readonly [RestoreSession];
   run.progress({ runningStatus: 'making the schema' });
   await replay(first, preData);
-  if (!run.payload.schemaOnly) {
-    run.progress({ runningStatus: 'loading' });
-    const from = {
-      storage,
-      folder,
-      signal: run.signal,
-      onLoaded: ({ rows, rawBytes }: { rows: number; rawBytes: number }) => {
-        progress.rows += rows;
-        progress.bytes += rawBytes;
-        run.progress({ rows: progress.rows, fraction: 0.8 * (progress.bytes / Math.max(1, progress.total)) });
-      },
-    };
-    await loadTables(sessions, source.tables, from);
+  const { schemaOnly } = run.payload;
+  const from = {
+    storage,
+    folder,
+    signal: run.signal,
+    onLoaded: ({ rows, rawBytes }: { rows: number; rawBytes: number }) => {
+      progress.rows += rows;
+      progress.bytes += rawBytes;
+      run.progress({ rows: progress.rows, fraction: 0.9 * (progress.bytes / Math.max(1, progress.total)) });
+    },
+  };
+  run.progress({ runningStatus: 'loading and indexing' });
+  const { building, rest } = tablesToBuild(source, preData, postData, schemaOnly);
+  await buildTables(sessions, building, from);
+  if (!schemaOnly) {
     const rows = progress.rows;
     await loadLargeObjects(first, source.largeObjects, from);
     // Pieces of large objects are no rows of anybody's table.
     progress.rows = rows;
     await setSequences(first, source.sequences);
   }
-  run.progress({ runningStatus: 'building indexes and constraints', fraction: 0.8 });
-  await replayInParallel(sessions, postData);
+  run.progress({ runningStatus: 'building constraints', fraction: 0.9 });
+  await replay(first, rest);
   run.progress({ runningStatus: 'analyzing', fraction: 0.95 });
-  if (!run.payload.schemaOnly) await first.query('analyze');
+  if (!schemaOnly) await analyzeRest(first);
+}
+
+/** Keys and indexes of tables with rows go with their tables; the rest of post-data keeps its order. */
+function tablesToBuild(
+  source: BackedUpDatabase,
+  preData: readonly SchemaEntry[],
+  postData: readonly SchemaEntry[],
+  schemaOnly: boolean,
+): { readonly building: TableToBuild[]; readonly rest: SchemaEntry[] } {
+  const key = (each: { readonly schema?: string; readonly name: string }): string => JSON.stringify([each.schema ?? '', each.name]);
+  const made = new Set(preData.filter(({ type }) => type === 'TABLE').map(key));
+  const partitions = new Set(preData.filter(({ type }) => type === 'TABLE ATTACH').map(key));
+  const ours = new Set(source.tables.map(key));
+  const goesAlong = (entry: SchemaEntry): boolean => (entry.type === 'CONSTRAINT' || entry.type === 'INDEX') && ours.has(tableOf(entry));
+  const parts = Map.groupBy(postData.filter(goesAlong), tableOf);
+  const building = source.tables.map((table): TableToBuild => {
+    const own = parts.get(key(table)) ?? [];
+    return {
+      table,
+      files: schemaOnly ? [] : table.files,
+      keys: own.filter(({ type }) => type === 'CONSTRAINT'),
+      indexes: own.filter(({ type }) => type === 'INDEX'),
+      fresh: made.has(key(table)),
+      // A partition gets its statistics with the whole.
+      analyze: !schemaOnly && !partitions.has(key(table)),
+    };
+  });
+  return { building, rest: postData.filter((entry) => !goesAlong(entry)) };
+}
+
+/** Partitioned tables, of which autovacuum takes no care, and materialized views. */
+async function analyzeRest(session: RestoreSession): Promise<void> {
+  const { rows } = await session.query(
+    `select pg_catalog.quote_ident(n.nspname) operator(pg_catalog.||) '.' operator(pg_catalog.||) pg_catalog.quote_ident(c.relname) as name
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
+      where (c.relkind operator(pg_catalog.=) 'p' and not c.relispartition) or (c.relkind operator(pg_catalog.=) 'm' and c.relispopulated)`,
+  );
+  for (const { name } of rows) await session.query(`analyze ${name}`);
 }
 
 function dataFiles({ tables, largeObjects }: BackedUpDatabase): BackedUpDatabase['tables'][number]['files'] {

@@ -3,7 +3,7 @@ import { PgPierError } from '../../errors.ts';
 import type { TablePattern } from '../../statement/statement.ts';
 import type { BackedUpDatabase, BackedUpTable, Manifest } from '../backup/manifest.ts';
 import { readSchemaFile } from './backupFile.ts';
-import { loadTables, setSequences } from './loadData.ts';
+import { loadFile, setSequences } from './loadData.ts';
 import { replay } from './replay.ts';
 import { type RestoreContext, requireRoles } from './restoreDatabase.ts';
 import { openRestoreSession, type RestoreSession } from './restoreSession.ts';
@@ -39,16 +39,17 @@ export async function restoreTables(context: RestoreContext, patterns: readonly 
     run.progress({ runningStatus: 'making the schema' });
     await replay(session, await withoutExisting(session, preData));
     run.progress({ runningStatus: 'loading' });
-    await loadTables([session], tables, {
+    const from = {
       storage,
       folder,
       signal,
-      onLoaded({ rows, rawBytes }) {
+      onLoaded({ rows, rawBytes }: { rows: number; rawBytes: number }) {
         progress.rows += rows;
         progress.bytes += rawBytes;
         run.progress({ rows: progress.rows, fraction: 0.8 * (progress.bytes / Math.max(1, progress.total)) });
       },
-    });
+    };
+    for (const table of tables) for (const file of table.files) await loadFile(session, table, file, from, false);
     if (!payload.schemaOnly) await setSequences(session, source.sequences.filter(isWanted));
     run.progress({ runningStatus: 'building indexes and constraints', fraction: 0.8 });
     await replay(session, postData);

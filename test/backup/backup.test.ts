@@ -253,7 +253,7 @@ for (const version of [15, 18] as const) {
         const work = backupJob.run(attempt);
         const failed = assert.rejects(work, PgPierError);
         for (let tries = 0; tries < 500 && attempt.saved.length === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
-        await new Promise((resolve) => setTimeout(resolve, 250));
+        await new Promise((resolve) => setTimeout(resolve, 30));
         if (stop === 'cancel') attempt.abort.abort(new PgPierError('queryCanceled'));
         else await service.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pgpier BACKUP%'`);
         await failed;
@@ -272,7 +272,7 @@ for (const version of [15, 18] as const) {
       const first = run(ofDatabase(name));
       const work = assert.rejects(backupJob.run(first));
       for (let tries = 0; tries < 500 && first.saved.length === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      await new Promise((resolve) => setTimeout(resolve, 30));
       first.abort.abort(new PgPierError('workersStopped'));
       await work;
       const second = run(ofDatabase(name), 'postgres', { id: first.id, attempt: 2, checkpoint: first.saved.at(-1) });
