@@ -318,6 +318,22 @@ export const errors = {
     text: '{location}: {operation} failed ({cause})',
     hint: 'The operating system does not let PgPier do this with its external directory.',
   },
+  userfileHostInvalid: {
+    sqlstate: '22023',
+    text: 'invalid `userfile` URI: the host component must be empty or a name with three parts, database.schema.table_prefix',
+  },
+  userfilePathChanges: {
+    sqlstate: '22023',
+    text: 'path {path} changes after normalization to {normal}. userfile upload does not permit such path constructs',
+  },
+  userfileDenied: {
+    sqlstate: '42501',
+    text: 'permission denied for the files of {prefix}',
+    hint: 'Your own files are userfile:///path; those of others are for superusers and members of the admin role.',
+  },
+  userfileOwnerGone: { sqlstate: '42704', text: 'the role whose files external connection {name} stands for was dropped' },
+  userfileDisabled: { sqlstate: '0A000', text: 'userfile is not available: this process was told no catalog' },
+  userfileAbandoned: { sqlstate: '58030', text: 'the unfinished file was removed while it was written: "{path}"' },
   // Storage: what can go wrong outside. `location` is a URI without its query; causes are codes, never the answer's text.
   storagePathInvalid: {
     sqlstate: '22023',

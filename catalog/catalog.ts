@@ -11,7 +11,9 @@ import type { Privileges } from './privileges.ts';
 import type { Roles } from './roles.ts';
 import type { SecretKeySource } from './secretKey.ts';
 import type { Service } from './service.ts';
+import type { Userfiles } from './userfiles.ts';
 
+export { catalogDatabase } from './migrate.ts';
 export { openCatalog } from './open.ts';
 export type { SecretKeySource } from './secretKey.ts';
 export { Secret } from './secrets.ts';
@@ -68,6 +70,7 @@ export interface CatalogTransaction {
   readonly grants: Grants;
   readonly connections: ExternalConnections;
   readonly jobs: Jobs;
+  readonly userfiles: Userfiles;
 }
 
 export interface Catalog {

@@ -1,13 +1,17 @@
-/** What is cleaned up now and then: pending changes whose transactions ended, and the rights of roles that are gone. */
+/** What is cleaned up now and then: pending changes whose transactions ended, the rights of roles that are gone, and what is left of files. */
 
 import type { Log } from './catalog.ts';
 import { systemIdentifier } from './cluster.ts';
 import type { Service } from './service.ts';
 import { outcomesOf, type Queryable, settle } from './settle.ts';
+import { keepFilesOfDroppedRoles, sweepUserfiles, userfileOwners, withoutRole } from './userfiles.ts';
 
 export async function sweep(catalog: Queryable, service: Service, log: Log): Promise<void> {
   await settle(catalog, await outcomesOf(catalog, service, log), log);
   await removeGrantsOfDroppedRoles(catalog, service, log);
+  const ownerless = await withoutRole(service, await userfileOwners(catalog));
+  if (ownerless.length > 0 && (await sameCluster(catalog, service, log))) await keepFilesOfDroppedRoles(catalog, ownerless, log);
+  await sweepUserfiles(catalog);
 }
 
 /** Such rights are invisible already; they are removed so that they cannot come back should PostgreSQL ever use the oid again. */
@@ -15,13 +19,8 @@ async function removeGrantsOfDroppedRoles(catalog: Queryable, service: Service, 
   const { rows } = await catalog.query('select distinct grantee from pgpier.privilege where grantee <> 0');
   if (rows.length === 0) return;
   const grantees: number[] = rows.map((row) => row.grantee);
-  const present = await service.query<{ oid: number }>('select r.oid from pg_catalog.pg_roles r where r.oid = any($1::pg_catalog.oid[])', [
-    grantees,
-  ]);
-  if (!(await sameCluster(catalog, service, log))) return;
-  const known = new Set(present.map(({ oid }) => oid));
-  const dropped = grantees.filter((oid) => !known.has(oid));
-  if (dropped.length === 0) return;
+  const dropped = await withoutRole(service, grantees);
+  if (dropped.length === 0 || !(await sameCluster(catalog, service, log))) return;
   const removed = await catalog.query('delete from pgpier.privilege where grantee = any($1::pg_catalog.oid[])', [dropped]);
   log.info({ roles: dropped, rows: removed.rowCount }, 'removed the rights of dropped roles');
 }

@@ -10,6 +10,7 @@ import { Privileges } from './privileges.ts';
 import { Roles } from './roles.ts';
 import type { Service } from './service.ts';
 import { type Outcomes, outcomesOf, settle } from './settle.ts';
+import { Userfiles } from './userfiles.ts';
 
 export interface TransactionParts {
   readonly view: CatalogView;
@@ -29,6 +30,8 @@ export interface Store {
   readonly keyring: Keyring;
   /** Rows of a statement whose first three parameters are the session, the committed and the aborted ids (see `exists`). */
   read<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<readonly R[]>;
+  /** Rows of tables whose rows are never pending: the parameters are the given ones alone. */
+  readPlain<R extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<readonly R[]>;
   /**
    * Makes this the only catalog transaction that changes `what` (`external_connection/<name>`, `system`), and learns what became of the
    * others' changes until now. Throws `changePending` when one that is still open holds it.
@@ -54,6 +57,10 @@ export async function runTransaction<T>(parts: TransactionParts, work: (tx: Cata
     keyring,
     async read<R extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) {
       const { rows } = await query(text, [view.session, outcomes.committed, outcomes.aborted, ...values]);
+      return rows as R[];
+    },
+    async readPlain<R extends pg.QueryResultRow>(text: string, values: readonly unknown[]) {
+      const { rows } = await query(text, values);
       return rows as R[];
     },
     async lock(what, description) {
@@ -83,6 +90,7 @@ export async function runTransaction<T>(parts: TransactionParts, work: (tx: Cata
     grants: new Grants(store, roles),
     connections: new ExternalConnections(store, roles),
     jobs: new Jobs(store, roles),
+    userfiles: new Userfiles(store),
   };
   let failed = true;
   try {

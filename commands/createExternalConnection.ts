@@ -4,7 +4,7 @@ import { PgPierError } from '../errors.ts';
 import { redactUri } from '../external/redact.ts';
 import { findStorage, type StorageProvider } from '../external/storage/storages.ts';
 import { type ExternalUri, formatUri, parseUri } from '../external/uri.ts';
-import { requireImplicitAccess } from '../jobs/destination.ts';
+import { requireImplicitAccess, targetOfAsker } from '../jobs/destination.ts';
 import type { Command, CommandContext } from './command.ts';
 
 /** Of its UTF-8 form. Longer ones do not fit an index, and nobody writes them in a URI. */
@@ -74,7 +74,7 @@ async function checkUri(catalog: CatalogTransaction, uri: ExternalUri): Promise<
 }
 
 async function checkLive(context: CommandContext, provider: StorageProvider, uri: ExternalUri): Promise<void> {
-  const target = { uri: formatUri(uri), trusted: await context.catalog.privileges.isAdmin() };
+  const target = await targetOfAsker(context.catalog, uri);
   try {
     await context.workers.run({ kind: 'checkStorage', target }, { signal: context.signal, onNotice: (notice) => context.notice(notice) });
   } catch (error) {

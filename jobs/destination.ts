@@ -5,6 +5,7 @@
 import type { CatalogTransaction } from '../catalog/catalog.ts';
 import { PgPierError } from '../errors.ts';
 import { requireStorage } from '../external/storage/storages.ts';
+import { parseUserfileUri } from '../external/storage/userfileUri.ts';
 import { type ExternalUri, formatUri, parseUri, withSubPath } from '../external/uri.ts';
 import type { StorageTarget } from './task.ts';
 
@@ -20,7 +21,13 @@ export async function resolveStorage(context: { readonly catalog: CatalogTransac
   const provider = requireStorage(given.scheme);
   if (provider.requiresImplicitAccess(given)) await requireImplicitAccess(catalog, provider.word);
   provider.validate(given);
-  return { uri: formatUri(given), trusted: await catalog.privileges.isAdmin() };
+  return targetOfAsker(catalog, given);
+}
+
+/** The target of a URI that stands in the asker's own statement: what `userfile:///` means is bound to the asker. Throws `userfileDenied`. */
+export async function targetOfAsker(catalog: CatalogTransaction, uri: ExternalUri): Promise<StorageTarget> {
+  const asker = await catalog.roles.asker();
+  return { uri: formatUri(uri), trusted: asker.admin, ...(await userfileOf(catalog, uri, asker.oid)) };
 }
 
 /** The node whose directory `nodelocal://N` is; `self` is the one that is asked. Undefined for storages that every node reaches. */
@@ -42,9 +49,33 @@ async function resolveConnection(catalog: CatalogTransaction, given: ExternalUri
   if (connection === undefined) throw new PgPierError('connectionNotLoaded', { name });
   if (connection.type !== 'STORAGE') throw new PgPierError('connectionTypeMismatch', { wanted: 'STORAGE', found: connection.type });
   const stored = parseUri(connection.uri.reveal());
-  const uri = formatUri(withSubPath(stored, given.path));
-  return { uri, trusted: (await catalog.privileges.isAdmin()) || (await catalog.roles.isAdminRole(connection.owner)) };
+  const uri = withSubPath(stored, given.path);
+  const trusted = (await catalog.privileges.isAdmin()) || (await catalog.roles.isAdminRole(connection.owner));
+  if (stored.scheme !== 'userfile') return { uri: formatUri(uri), trusted };
+  // The files of whoever made the connection: USAGE on it is the right to them.
+  if (!(await catalog.roles.namesOf([connection.owner])).has(connection.owner)) throw new PgPierError('userfileOwnerGone', { name });
+  return { uri: formatUri(uri), trusted, ...(await userfileOf(catalog, uri, connection.owner)) };
 }
+
+/**
+ * Whose files a `userfile://` URI means when the role `holder` (an oid) says it; nothing for other schemes. A role's own files, and names that it was first
+ * to write under or that are still free, are its own; all others are for admins. Throws `userfileDenied`, `roleMissing`.
+ */
+async function userfileOf(catalog: CatalogTransaction, uri: ExternalUri, holder: number): Promise<Pick<StorageTarget, 'userfile'>> {
+  if (uri.scheme !== 'userfile') return {};
+  const { place } = parseUserfileUri(uri);
+  if (place.kind === 'own') return { userfile: { owner: holder, name: '' } };
+  const name = place.kind === 'role' ? '' : place.name;
+  const owner = place.kind === 'role' ? await catalog.roles.oidOf(place.role) : await catalog.userfiles.ownerOf(place.name);
+  if (owner === holder) return { userfile: { owner, name } };
+  if (owner === undefined ? !isReserved(name) : await catalog.roles.isAdminRole(holder)) {
+    return { userfile: { owner: owner ?? holder, name } };
+  }
+  throw new PgPierError('userfileDenied', { prefix: uri.host });
+}
+
+/** Names that the catalog gives (catalog/userfiles.ts). */
+const isReserved = (name: string): boolean => name.startsWith('pgpier.');
 
 /** Throws `implicitAccessDenied`. `provider` is CockroachDB's word for it. */
 export async function requireImplicitAccess(catalog: CatalogTransaction, provider: string): Promise<void> {

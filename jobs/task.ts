@@ -8,6 +8,8 @@ export interface StorageTarget {
   readonly uri: string;
   /** Whether loopback and private addresses may be reached (superusers and members of the admin role; others by the allow-list alone). */
   readonly trusted: boolean;
+  /** Whose files a `userfile://` URI means (resolved, and the asker may): a role's oid (0: a dropped role's), and '' for its own or a qualified name. */
+  readonly userfile?: { readonly owner: number; readonly name: string };
 }
 
 /** Writes, lists and reads the marker file `crdb_external_storage_location` (spec: cockroachdb §1.3). */

@@ -1,6 +1,6 @@
 /**
  * A worker process: runs tasks side by side until its parent is gone. Started by `pool.ts` alone; it reads no configuration and knows no secret
- * but what tasks bring.
+ * but what tasks bring, and the catalog's login, for userfile.
  */
 
 import { PgPierError, toErrorData } from '../errors.ts';

@@ -3,13 +3,13 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SecretKeySource } from '../catalog/catalog.ts';
 import { PgPierError } from '../errors.ts';
-import type { StorageSettings } from '../external/storage/storage.ts';
+import type { CatalogLogin, StorageSettings } from '../external/storage/storage.ts';
 import { jobKinds } from '../jobs/jobKinds.ts';
 import { type JobWorkerSettings, openJobWorker, plainKey } from '../jobs/queue/openJobWorker.ts';
 import type { Config } from './config.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
-import { findServiceLogin, loginUrl, type ServiceLogin } from './serviceLogin.ts';
+import { catalogLogin, findServiceLogin, loginUrl, type ServiceLogin } from './serviceLogin.ts';
 
 /** Exit code of a process whose work does not stop otherwise (EX_SOFTWARE). */
 const DEFECT = 70;
@@ -18,12 +18,12 @@ const DEFECT = 70;
 export async function startWorker(config: Config, lifecycle: Lifecycle, log: Log): Promise<string> {
   if (config.backend.kind !== 'server') throw new Error('pgpier worker needs PGPIER_BACKEND');
   const service = await findServiceLogin(config.backend.target, 'the backend');
-  const catalogUrl = config.catalog && loginUrl(config.catalog, await findServiceLogin(config.catalog, 'the catalog'));
+  const elsewhere = config.catalog && (await findServiceLogin(config.catalog, 'the catalog'));
   const settings = jobWorkerSettings(config, {
     service,
-    catalogUrl,
+    catalogUrl: config.catalog && loginUrl(config.catalog, elsewhere!),
     secretKey: presentKey(config),
-    storageSettings: storageSettingsOf(config, config.dataDirectory),
+    storageSettings: storageSettingsOf(config, config.dataDirectory, catalogLogin(service, elsewhere)),
   });
   const worker = await openJobWorker(settings, {
     kinds: jobKinds,
@@ -58,10 +58,10 @@ export function jobWorkerSettings(
   };
 }
 
-export function storageSettingsOf(config: Config, dataDirectory: string): StorageSettings {
+export function storageSettingsOf(config: Config, dataDirectory: string, catalog: CatalogLogin): StorageSettings {
   const externalDir = config.externalDirectory ?? join(dataDirectory, 'extern');
   mkdirSync(externalDir, { recursive: true });
-  return { externalDir, nodeId: config.nodeId, allowedNetworks: config.allowNetworks };
+  return { externalDir, nodeId: config.nodeId, allowedNetworks: config.allowNetworks, catalog };
 }
 
 /** A worker reads what proxies have encrypted: it never makes a key, and does not begin without theirs. */

@@ -1,5 +1,7 @@
 /** PgPier's own login at the backend or the catalog's server: tried once at the start, with what libpq would try for this sslmode. */
 import pg from 'pg';
+import { catalogDatabase } from '../catalog/catalog.ts';
+import type { CatalogLogin } from '../external/storage/storage.ts';
 import { tlsAttempts } from '../jobs/backendLogin.ts';
 import type { BackendLogin } from '../jobs/task.ts';
 import { formatAddress } from './configuration/address.ts';
@@ -70,6 +72,22 @@ export function loginUrl(target: ConnectionTarget, { config }: ServiceLogin): st
   const password = target.password === undefined ? '' : `:${encode(target.password.reveal())}`;
   const query = `host=${encode(target.host)}&port=${target.port}&uselibpqcompat=true&sslmode=${sslmode}${root}`;
   return `postgres://${encode(target.user)}${password}@/${encode(target.database)}?${query}`;
+}
+
+/** The catalog's login as plain data, for processes that keep files there. `elsewhere` is its own server, if it has one. */
+export function catalogLogin(service: ServiceLogin, elsewhere?: ServiceLogin): CatalogLogin {
+  const { config, login } = elsewhere ?? service;
+  const { host, port, user, password } = login;
+  return { host, port, user, password, database: elsewhere?.login.database ?? catalogDatabase, tls: plainTls(config.ssl) };
+}
+
+/** What `tlsAttempts` gives, without its function. */
+function plainTls(ssl: pg.PoolConfig['ssl']): CatalogLogin['tls'] {
+  if (ssl === undefined || ssl === false) return { kind: 'off' };
+  if (ssl === true) return { kind: 'on', verify: 'name' };
+  const { ca, rejectUnauthorized, checkServerIdentity } = ssl;
+  const verify = rejectUnauthorized === false ? 'nothing' : checkServerIdentity === undefined ? 'name' : 'chain';
+  return { kind: 'on', verify, ...(typeof ca === 'string' && { ca }) };
 }
 
 class TooOld extends Error {}

@@ -18,7 +18,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import { type Listener, startListener } from './login/listener.ts';
 import { type Figure, startHttp } from './metrics.ts';
-import { findServiceLogin, loginUrl } from './serviceLogin.ts';
+import { catalogLogin, findServiceLogin, loginUrl } from './serviceLogin.ts';
 import { createStartSession } from './session/session.ts';
 
 /** What workers are given to end their tasks once no session is left. */
@@ -40,7 +40,8 @@ export async function start(
   const service = await findServiceLogin(target, 'the backend');
 
   const secretKey = secretKeySource(config, dataDirectory);
-  const catalogUrl = config.catalog && loginUrl(config.catalog, await findServiceLogin(config.catalog, 'the catalog'));
+  const elsewhere = config.catalog && (await findServiceLogin(config.catalog, 'the catalog'));
+  const catalogUrl = config.catalog && loginUrl(config.catalog, elsewhere!);
   const catalog = await openCatalog({
     service: service.config,
     ...(catalogUrl !== undefined && { catalogUrl }),
@@ -52,7 +53,7 @@ export async function start(
   await mustAnswer(catalog, service.config);
   signal.throwIfAborted();
 
-  const storageSettings = storageSettingsOf(config, dataDirectory);
+  const storageSettings = storageSettingsOf(config, dataDirectory, catalogLogin(service, elsewhere));
   const workers = startWorkers({ count: config.workers, storageSettings, log });
   lifecycle.add('workers', () => workers.stop(AbortSignal.timeout(WORKERS_STOP_MS)));
   if (config.workers > 0) {

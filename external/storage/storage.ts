@@ -76,8 +76,24 @@ export interface StorageSettings {
   readonly nodeId: number;
   /** CIDRs (or single addresses) of loopback and private networks that everybody's URIs may reach. */
   readonly allowedNetworks: readonly string[];
+  /** Where `userfile://` keeps its files. Without it userfile is off. Holds a password: never printed, never in an environment or an argument. */
+  readonly catalog?: CatalogLogin;
   /** Refuses custom endpoints (`--external-io-disable-http` in CockroachDB). */
   readonly disableHttp?: boolean;
   /** Refuses `AUTH=implicit`. */
   readonly disableImplicitCredentials?: boolean;
+}
+
+/** A login as plain data. */
+export interface CatalogLogin {
+  /** A name, an address, or the directory of a Unix socket. */
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+  readonly tls:
+    | { readonly kind: 'off' }
+    /** `ca`: root certificates (PEM) beside which nothing is trusted; without it, what Node trusts. */
+    | { readonly kind: 'on'; readonly verify: 'nothing' | 'chain' | 'name'; readonly ca?: string };
 }

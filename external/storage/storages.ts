@@ -8,6 +8,7 @@ import { type ExternalUri, parseUri } from '../uri.ts';
 import { parseNodelocalUri } from './nodelocalUri.ts';
 import { parseS3Uri, s3RequiresImplicitAccess } from './s3Uri.ts';
 import type { Storage, StorageSettings } from './storage.ts';
+import { parseUserfileUri } from './userfileUri.ts';
 
 export interface StorageProvider {
   readonly scheme: string;
@@ -38,6 +39,14 @@ export const storages: readonly StorageProvider[] = [
     requiresImplicitAccess: () => true,
     usesAmbientCredentials: () => false,
     open: async (_target, uri, settings) => (await import('./nodelocal.ts')).openNodelocal(parseNodelocalUri(uri, settings), settings),
+  },
+  {
+    scheme: 'userfile',
+    word: 'userfile',
+    validate: parseUserfileUri,
+    requiresImplicitAccess: () => false,
+    usesAmbientCredentials: () => false,
+    open: async (target, uri, settings) => (await import('./userfile.ts')).openUserfile(parseUserfileUri(uri), target.userfile, settings),
   },
 ];
 
