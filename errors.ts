@@ -28,6 +28,11 @@ export const errors = {
     text: '{statement} cannot run inside a transaction block',
     hint: 'Run it on its own, outside BEGIN … COMMIT and not in one query string with other statements.',
   },
+  insideTransactionNotDetached: {
+    sqlstate: '25001',
+    text: '{statement} cannot be used inside a multi-statement transaction without DETACHED option',
+    hint: 'Run it on its own, or WITH detached: then the job begins when the transaction commits.',
+  },
   // Options of a statement (WITH …).
   unknownOption: { sqlstate: '42601', text: 'invalid option "{option}"' },
   repeatedOption: { sqlstate: '42601', text: 'option "{option}" is given more than once' },

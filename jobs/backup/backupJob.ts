@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { PgPierError } from '../../errors.ts';
 import type { Storage } from '../../external/storage/storage.ts';
-import { dumpSchema, type Section } from '../dump/dump.ts';
-import { readDump, writeDump } from '../dump/readDump.ts';
+import { type DumpRequest, dumpSchema, type Section } from '../dump/dump.ts';
+import { type Dump, readDump, writeDump } from '../dump/readDump.ts';
 import { dumpTableSchema } from '../dump/tableSchema.ts';
 import type { JobKind, JobResult, JobRun } from '../job.ts';
 import { together } from '../together.ts';
@@ -149,11 +149,12 @@ async function backUpDatabase(run: JobRun<BackupPayload>, leader: Leader, target
   const { storage, folder, prefix, signal } = target;
   const isTable = run.payload.targets.kind === 'table';
   run.progress({ runningStatus: `copying ${leader.access.login.database}` });
-  const [preSql, post, tables] = await together(signal, [
+  const [pre, post, tables] = await together(signal, [
     (either) => dump(leader, 'pre-data', isTable, either),
-    async (either) => readDump(await dump(leader, 'post-data', isTable, either)),
+    (either) => dump(leader, 'post-data', isTable, either),
     (either) => copyTables(leader, COPY_SESSIONS, { ...target, signal: either }),
   ]);
+  const preSql = writeDump(pre);
   const postSql = isTable ? writeDump(post) : writeDump({ ...post, entries: [...(await largeObjectEntries(leader)), ...post.entries] });
   const preData = await storeText(storage, folder, `${prefix}/pre-data.sql.zst`, preSql, signal);
   const postData = await storeText(storage, folder, `${prefix}/post-data.sql.zst`, postSql, signal);
@@ -162,7 +163,7 @@ async function backUpDatabase(run: JobRun<BackupPayload>, leader: Leader, target
   const { privileges, ...properties } = await readProperties(session);
   const objects = backedUpObjects(
     { ...properties, ...(privileges === undefined ? {} : { privileges }) },
-    readDump(preSql).entries,
+    pre.entries,
     tables,
     await listAccess(session),
   );
@@ -179,11 +180,18 @@ async function backUpDatabase(run: JobRun<BackupPayload>, leader: Leader, target
   return { ...database, script };
 }
 
-async function dump(leader: Leader, section: Section, isTable: boolean, signal: AbortSignal): Promise<string> {
+/** Read into entries, so that what is stored is SQL that any psql and this server take: without \\restrict, and without settings of newer servers. */
+async function dump(leader: Leader, section: Section, isTable: boolean, signal: AbortSignal): Promise<Dump> {
   const { login, role } = leader.access;
   const { rows } = await leader.session.query(`select current_setting('server_version_num')::int4 / 10000 as major`);
-  const request = { login, role, snapshot: leader.snapshot, section, serverMajor: rows[0].major };
-  if (!isTable) return dumpSchema(request, { signal });
+  const serverMajor: number = rows[0].major;
+  const request = { login, role, snapshot: leader.snapshot, section, serverMajor };
+  const sql = isTable ? await dumpTables(leader, request, signal) : await dumpSchema(request, { signal });
+  const { preamble, entries } = readDump(sql);
+  return { preamble: preamble.filter((statement) => serverMajor >= 17 || !/^SET transaction_timeout\b/.test(statement)), entries };
+}
+
+async function dumpTables(leader: Leader, request: DumpRequest, signal: AbortSignal): Promise<string> {
   // pg_dump takes sequences for tables too; those that a default names belong to no table.
   const tables = [...leader.tables, ...(await listSequences(leader.session, leader.tables))].map(({ schema, name }) => ({ schema, name }));
   return dumpTableSchema({ ...request, tables }, (text, values) => leader.session.query(text, values), { signal });

@@ -15,8 +15,15 @@ export function refusalOf(asked: Statement, surroundings: Surroundings): ErrorDa
   const { statement } = commandFor(asked);
   const nature = natureOf(asked);
   if (nature === 'catalogChange' && surroundings.readOnly) return new PgPierError('readOnlyTransaction', { statement }).data;
-  if (nature === 'job' && surroundings.insideTransaction) return new PgPierError('insideTransaction', { statement }).data;
+  if (nature === 'job' && surroundings.insideTransaction) return jobInsideTransaction(asked);
   return undefined;
+}
+
+/** 25001 in CockroachDB's words where the statement has a detached form, which may run there. */
+export function jobInsideTransaction(asked: Statement): ErrorData {
+  const { kind, statement } = commandFor(asked);
+  const detachable = kind === 'backup' || kind === 'restore';
+  return new PgPierError(detachable ? 'insideTransactionNotDetached' : 'insideTransaction', { statement }).data;
 }
 
 const nonAscii = /[\u0080-\uffff]/;

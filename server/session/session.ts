@@ -1,14 +1,14 @@
 /** One client's session after login: what passes, what is ours, and when each may go on. */
 import { randomUUID } from 'node:crypto';
 import type { Notice } from '../../commands/command.ts';
-import { commandFor, natureOf } from '../../commands/commands.ts';
+import { natureOf } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError } from '../../errors.ts';
 import { errorResponse, noticeResponse, readErrorFields } from '../../protocol/backend/errorResponse.ts';
 import type { TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
 import { backendType as backend, frontendType as frontend } from '../../protocol/frame.ts';
 import { queryText } from '../../protocol/frontend/query.ts';
 import type { LoggedIn, SessionHandle, StartSession } from '../login/loggedIn.ts';
-import { canSend } from './admission.ts';
+import { canSend, jobInsideTransaction } from './admission.ts';
 import { classifyText } from './classifyText.ts';
 import type { Conversation, Note, Verdict } from './conversation.ts';
 import { ExtendedQuery } from './extendedQuery.ts';
@@ -293,7 +293,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
         if (ledger.length > 0 || this.cancelling) return this.settle();
         const job = meaning.statements.find(({ statement }) => natureOf(statement) === 'job');
         if (job !== undefined && meaning.statements.length > 1) {
-          return this.#refuse(new PgPierError('insideTransaction', { statement: commandFor(job.statement).statement }).data);
+          return this.#refuse(jobInsideTransaction(job.statement));
         }
         this.own('asking');
         void runSimpleQuery(this, meaning.statements);

@@ -132,29 +132,6 @@ for (const version of [15, 18] as const) {
       assert.ok(!customer.columns.includes('area'));
     });
 
-    test('the script beside it restores it with psql and zstd alone', { skip: !hasZstd && 'zstd: not installed' }, async () => {
-      const name = collection();
-      await backupJob.run(run(ofDatabase(name)));
-      lab.psql('postgres', '-c', 'create database byhand template template0');
-      const { folder } = theBackup(name);
-      const to = ['-h', lab.server.socketDir, '-p', String(lab.server.port), '-U', 'postgres', '-d', 'byhand'];
-      // pg_dump 18 sets what a 15 does not know; by hand that line is the one to take out (docs/restore-by-hand.md).
-      execFileSync(
-        'sh',
-        [
-          '-c',
-          `sed -i.bak 's/^\\\\\\\\i pre-data.sql$/\\\\\\\\! sed -i "\\/transaction_timeout\\/d" pre-data.sql post-data.sql\\n&/' restore.psql`,
-        ],
-        { cwd: join(folder, '1') },
-      );
-      execFileSync(`/usr/lib/postgresql/15/bin/psql`, ['-X', ...to, '-f', 'restore.psql'], {
-        cwd: join(folder, '1'),
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      assert.deepEqual(await contentsOf(lab.server, 'byhand'), await contentsOf(lab.server, 'rich'));
-      assert.equal(await schemaOf(lab.server, version, 'byhand'), await schemaOf(lab.server, version, 'rich'));
-    });
-
     test('it is one snapshot while others write', {
       skip: !existsSync('/usr/lib/postgresql/15/bin/pgbench') && 'pgbench: not installed',
     }, async () => {
