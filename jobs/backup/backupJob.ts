@@ -11,7 +11,7 @@ import type { JobKind, JobResult, JobRun } from '../job.ts';
 import { together } from '../together.ts';
 import { backedUpObjects } from './backedUpObjects.ts';
 import type { BackupPayload } from './backupPayload.ts';
-import { claimFolder, manifestPath } from './collection.ts';
+import { claimFolder, lockPath, manifestPath, removeFolder } from './collection.ts';
 import { listAccess, listSequences } from './contents.ts';
 import { type CopyTarget, copyTables } from './copyTables.ts';
 import { readProperties } from './databaseProperties.ts';
@@ -41,18 +41,18 @@ export const backupJob: JobKind<BackupPayload> = {
     try {
       const earlier = run.checkpoint as BackupCheckpoint | undefined;
       if (earlier !== undefined) {
-        const manifest = await finished(storage, earlier.folder, run.signal);
+        const manifest = await finished(storage, earlier.folder, run.id, run.signal);
         if (manifest !== undefined) {
           await pointToLatest(storage, earlier.folder, run.signal);
           return { rows: rowsOf(manifest) };
         }
-        await removeFolder(storage, earlier.folder, run.signal);
+        await removeFolder(storage, earlier.folder, run.id, run.signal);
       }
-      const folder = await claimFolder(storage, run.id, new Date(), run.signal);
-      await run.saveCheckpoint({ folder } satisfies BackupCheckpoint);
+      const announce = (folder: string) => run.saveCheckpoint({ folder } satisfies BackupCheckpoint);
+      const folder = await claimFolder(storage, run.id, new Date(), run.signal, announce);
       const manifest = await backUp(run, storage, folder);
       // Asked once more whose job this is: a manifest in a folder that another attempt has cleared would promise files that are gone.
-      await run.saveCheckpoint({ folder } satisfies BackupCheckpoint);
+      await announce(folder);
       await finishBackup(storage, folder, manifest, run.signal);
       return { rows: rowsOf(manifest) };
     } finally {
@@ -66,7 +66,7 @@ export const backupJob: JobKind<BackupPayload> = {
     if (folder === undefined) return;
     const storage = await run.openStorage(run.payload.uri);
     try {
-      if ((await finished(storage, folder, run.signal)) === undefined) await removeFolder(storage, folder, run.signal);
+      if ((await finished(storage, folder, run.id, run.signal)) === undefined) await removeFolder(storage, folder, run.id, run.signal);
     } finally {
       await storage.close().catch(() => {});
     }
@@ -75,19 +75,12 @@ export const backupJob: JobKind<BackupPayload> = {
 
 const rowsOf = ({ databases }: Manifest): number => databases.flatMap(({ tables }) => tables).reduce((sum, { rows }) => sum + rows, 0);
 
-async function finished(storage: Storage, folder: string, signal: AbortSignal): Promise<Manifest | undefined> {
-  for await (const { path } of storage.list(manifestPath(folder), { signal }))
-    if (path === manifestPath(folder)) return readManifest(storage, folder, signal);
-  return undefined;
-}
-
-async function removeFolder(storage: Storage, folder: string, signal: AbortSignal): Promise<void> {
-  await storage.removePartial(`${folder}/`, { signal });
-  const paths: string[] = [];
-  for await (const { path } of storage.list(`${folder}/`, { signal })) paths.push(path);
-  // The lock last: as long as there is anything, it says whose it is.
-  for (const path of paths.sort((a, b) => Number(a.includes('/BACKUP-LOCK-')) - Number(b.includes('/BACKUP-LOCK-'))))
-    await storage.delete(path, { signal });
+/** A manifest beside another job's lock alone is another job's: a folder is announced before it is known to be free. */
+async function finished(storage: Storage, folder: string, jobId: string, signal: AbortSignal): Promise<Manifest | undefined> {
+  const paths = new Set<string>();
+  for await (const { path } of storage.list(`${folder}/BACKUP`, { signal })) paths.add(path);
+  const own = paths.has(manifestPath(folder)) && paths.has(lockPath(folder, jobId));
+  return own ? readManifest(storage, folder, signal) : undefined;
 }
 
 async function backUp(run: JobRun<BackupPayload>, storage: Storage, folder: string): Promise<Manifest> {

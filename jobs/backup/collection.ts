@@ -62,13 +62,21 @@ const clashes = 200;
 /**
  * A folder that is this job's alone, from `time` on: its lock is written. Two jobs that find each other's locks both move on, by 1/100 s or more.
  * @param jobId decimal
+ * @param announce called with a folder before anything is written there: who dies then, or soon after, can be cleaned up behind (`removeFolder`)
  */
-export async function claimFolder(storage: Storage, jobId: string, time: Date, signal: AbortSignal): Promise<string> {
+export async function claimFolder(
+  storage: Storage,
+  jobId: string,
+  time: Date,
+  signal: AbortSignal,
+  announce: (folder: string) => Promise<void> = async () => {},
+): Promise<string> {
   let at = time;
   for (let attempt = 0; attempt < clashes; attempt++) {
     const folder = folderName(at);
     const own = lockPath(folder, jobId);
     if (await isEmptyBut(storage, folder, own, signal)) {
+      await announce(folder);
       await writeSmallObject(storage, own, '', signal);
       if (await isEmptyBut(storage, folder, own, signal)) return folder;
       await storage.delete(own, { signal });
@@ -76,6 +84,25 @@ export async function claimFolder(storage: Storage, jobId: string, time: Date, s
     at = new Date(at.getTime() + 10 * (1 + Math.floor(Math.random() * (attempt + 1))));
   }
   throw new PgPierError('backupFolderTaken', { folder: shownFolder(folderName(time)) });
+}
+
+/**
+ * Clears what an attempt of this job left in a folder that it had announced. Its lock is written first and deleted last: without it, or beside another job's,
+ * what else is there is somebody else's.
+ */
+export async function removeFolder(storage: Storage, folder: string, jobId: string, signal: AbortSignal): Promise<void> {
+  const own = lockPath(folder, jobId);
+  const paths: string[] = [];
+  for await (const { path } of storage.list(`${folder}/`, { signal })) paths.push(path);
+  const othersLock = paths.some((path) => path.startsWith(lockPath(folder, '')) && path !== own);
+  if (!paths.includes(own) || othersLock) {
+    await storage.removePartial(own, { signal });
+    if (paths.includes(own)) await storage.delete(own, { signal });
+    return;
+  }
+  await storage.removePartial(`${folder}/`, { signal });
+  for (const path of paths) if (path !== own) await storage.delete(path, { signal });
+  await storage.delete(own, { signal });
 }
 
 async function isEmptyBut(storage: Storage, folder: string, own: string, signal: AbortSignal): Promise<boolean> {

@@ -232,7 +232,8 @@ for (const version of [15, 18] as const) {
         for (let tries = 0; tries < 500 && attempt.saved.length === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
         await new Promise((resolve) => setTimeout(resolve, 30));
         if (stop === 'cancel') attempt.abort.abort(new PgPierError('queryCanceled'));
-        else await service.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pgpier BACKUP%'`);
+        const lose = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pgpier BACKUP%'";
+        for (let lost = 0; stop === 'terminate' && lost === 0; ) lost = (await service.query(lose)).rows.length;
         await failed;
         assert.ok(!existsSync(join(externalDir, name, 'metadata')));
         const deadline = { ...attempt, signal: AbortSignal.timeout(10_000), checkpoint: attempt.saved.at(-1) };

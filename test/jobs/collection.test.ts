@@ -13,7 +13,9 @@ import {
   folderTime,
   latestPointer,
   listBackups,
+  lockPath,
   parseFolder,
+  removeFolder,
   writeSmallObject,
 } from '../../jobs/backup/collection.ts';
 import { finishBackup, pointToLatest } from '../../jobs/backup/finishBackup.ts';
@@ -204,6 +206,30 @@ test('a folder that holds anything is not taken, and one’s own lock is no hind
   await put(storage, '2026/04/18-084211.25/BACKUP_MANIFEST', '{}');
   assert.equal(await claimFolder(storage, '5', time, signal), '2026/04/18-084211.26');
   assert.equal(await claimFolder(storage, '5', new Date('2026-04-18T08:42:11.260Z'), signal), '2026/04/18-084211.26');
+});
+
+test('a folder is announced before anything is in it, and cleared by its own job alone', async () => {
+  const storage = await open();
+  const paths = async () => {
+    const found: string[] = [];
+    for await (const { path } of storage.list('')) found.push(path);
+    return found;
+  };
+  const time = new Date('2026-04-18T08:42:11.250Z');
+  const announced: string[] = [];
+  const folder = await claimFolder(storage, '5', time, signal, async (each) => {
+    announced.push(each);
+    assert.deepEqual(await paths(), []);
+  });
+  assert.deepEqual(announced, [folder]);
+  await put(storage, `${folder}/1/pre-data.sql.zst`, 'x');
+  await removeFolder(storage, folder, '6', signal);
+  assert.equal((await paths()).length, 2, 'another job that had announced it too touches nothing');
+  await put(storage, lockPath(folder, '6'), '');
+  await removeFolder(storage, folder, '6', signal);
+  assert.deepEqual(await paths(), [`${folder}/1/pre-data.sql.zst`, lockPath(folder, '5')], 'but for a lock of its own');
+  await removeFolder(storage, folder, '5', signal);
+  assert.deepEqual(await paths(), []);
 });
 
 test('a backup is finished by its manifest and its pointer, and not at all by a manifest that could not be read', async () => {
