@@ -47,6 +47,7 @@ export async function dropHidden(session: RestoreSession, name: string, signal: 
 /**
  * Gives the database its name, its properties and its doors. All sessions in it must be closed.
  * @param properties statements for the hidden name (`propertiesFor`)
+ * @param owner absent: who restores
  */
 export async function publish(
   session: RestoreSession,
@@ -54,6 +55,7 @@ export async function publish(
   name: string,
   like: BackedUpDatabase,
   properties: readonly string[],
+  owner?: string,
 ): Promise<void> {
   const until = Date.now() + DROP_MS;
   for (;;) {
@@ -65,6 +67,7 @@ export async function publish(
         await session.query(`alter database ${quoteIdentifier(hidden)} connection limit ${like.connectionLimit}`);
       for (const property of properties) await session.query(property);
       await session.query(`alter database ${quoteIdentifier(hidden)} rename to ${quoteIdentifier(name)}`);
+      if (owner !== undefined) await session.query(`alter database ${quoteIdentifier(name)} owner to ${quoteIdentifier(owner)}`);
       await session.query('commit');
       return;
     } catch (error) {

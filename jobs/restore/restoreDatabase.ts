@@ -81,7 +81,7 @@ export async function restoreDatabases(context: RestoreContext, names: readonly 
   run.progress({ runningStatus: 'giving names' });
   for (const { hidden, name, source, properties } of planned) {
     run.signal.throwIfAborted();
-    await publish(home, hidden, name, source, properties).catch((error) => {
+    await publish(home, hidden, name, source, properties, run.payload.grants ? source.owner : undefined).catch((error) => {
       throw error instanceof PgPierError && error.data.sqlstate === '42P04' ? new PgPierError('restoreDatabaseExists', { name }) : error;
     });
   }
@@ -95,7 +95,7 @@ async function plan(context: RestoreContext, source: BackedUpDatabase, name: str
     readSchema(await readSchemaFile(storage, folder, file, run.signal));
   const sections = [await read(source.preData), await read(source.postData)] as const;
   const { grants } = run.payload;
-  if (grants) await requireRoles(home, new Set([...rolesOf(sections[0]), ...rolesOf(sections[1])]));
+  if (grants) await requireRoles(home, new Set([source.owner, ...rolesOf(sections[0]), ...rolesOf(sections[1])]));
   const [preData, postData] = grants ? sections : [withoutGrants(sections[0]), withoutGrants(sections[1])];
   const { statements, unknown } = propertiesFor(source, hidden, grants);
   // Read by the grammar too: a property is one statement, whatever is quoted in it.

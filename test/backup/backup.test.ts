@@ -99,7 +99,7 @@ for (const version of [15, 18] as const) {
         from pg_class c join pg_namespace n on n.oid = relnamespace where relkind = 'r' and nspname !~ '^(pg_|information_schema)'`)
       ).rows[0].n;
       assert.equal(rows, counted);
-      const properties = `select shobj_description(d.oid, 'pg_database') as comment, s.setconfig, array(select a::text from unnest(d.datacl) a order by 1) as acl
+      const properties = `select shobj_description(d.oid, 'pg_database') as comment, pg_get_userbyid(d.datdba) as owner, s.setconfig, array(select a::text from unnest(d.datacl) a order by 1) as acl
         from pg_database d left join pg_db_role_setting s on s.setdatabase = d.oid where d.datname = $1`;
       assert.deepEqual((await service.query(properties, ['copy'])).rows, (await service.query(properties, ['rich'])).rows);
       const largeObject = `select pg_get_userbyid(lomowner) as owner, lomacl::text, obj_description(oid, 'pg_largeobject') as comment from pg_largeobject_metadata`;
