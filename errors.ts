@@ -76,7 +76,7 @@ export const errors = {
   },
   jobWorkersLost: {
     sqlstate: '58000',
-    text: 'job {id} was given up: its worker process was lost {count} times without progress',
+    text: 'job {id} was given up: its worker process was lost {count} times',
     hint: "PgPier's log may say more: a process that runs out of memory is ended by the operating system without a word.",
   },
   jobWaitTooLong: { sqlstate: '57014', text: 'job {id} did not end within 24 hours; it goes on' },

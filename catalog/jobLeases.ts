@@ -43,7 +43,7 @@ export interface HeldJob {
   readonly error: ErrorData | null;
   readonly checkpoint: unknown;
   readonly attempt: number;
-  /** Attempts in a row whose worker was lost. */
+  /** Attempts whose worker was lost, since the last RESUME or the begin of the revert. */
   readonly deaths: number;
 }
 
@@ -148,7 +148,7 @@ export class JobLeases {
 
   /** Throws JobTakenOver. */
   async saveCheckpoint(lease: Lease, checkpoint: unknown): Promise<JobState> {
-    return this.#hold(lease, 'checkpoint = $4, deaths = 0', [JSON.stringify(checkpoint)]);
+    return this.#hold(lease, 'checkpoint = $4', [JSON.stringify(checkpoint)]);
   }
 
   /** From carrying out to taking back; the lease stays. Throws JobTakenOver. */

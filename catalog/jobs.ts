@@ -109,16 +109,22 @@ export class Jobs {
     if (row === undefined) throw new PgPierError('jobMissing', { id });
     const change = requestJob(request, row);
     if (change.kind === 'refused') throw new PgPierError('jobStateRefuses', { state: row.state, what: refusals[request] });
-    if (change.kind === 'to') await this.#change(id, change, row.held, reason);
+    if (change.kind === 'to') await this.#change(request, id, change, row.held, reason);
   }
 
   /** One that nobody holds is taken away from a worker that might still think it does (fence). */
-  async #change(id: string, change: JobChange & { kind: 'to' }, held: boolean, reason: string | undefined): Promise<void> {
+  async #change(
+    request: JobRequest,
+    id: string,
+    change: JobChange & { kind: 'to' },
+    held: boolean,
+    reason: string | undefined,
+  ): Promise<void> {
     const finished = finishedStates.has(change.state);
     await this.#store.write(
       `update pgpier.job set state = $2, ending = coalesce($3, ending), modified = pg_catalog.clock_timestamp(),
          pause_reason = coalesce($4, pause_reason)${held ? '' : ', fence = fence + 1, worker = null, lease_until = null'}
-         ${finished ? ", finished = pg_catalog.clock_timestamp(), payload = ''" : ''}
+         ${request === 'resume' ? ', deaths = 0' : ''}${finished ? ", finished = pg_catalog.clock_timestamp(), payload = ''" : ''}
        where job_id = $1`,
       [id, change.state, change.ending ?? null, reason ?? null],
     );

@@ -38,7 +38,7 @@ create table pgpier.job (
   lease_until timestamptz,
   fence bigint not null default 0,
   attempt integer not null default 0,
-  -- Attempts in a row whose worker was lost before it saved a checkpoint.
+  -- Attempts whose worker was lost. A RESUME begins to count anew, and so does taking back.
   deaths integer not null default 0,
   -- PGPIER_NODE_ID of the worker.
   coordinator bigint,

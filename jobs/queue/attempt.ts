@@ -23,7 +23,7 @@ export interface AttemptParts {
   readonly stuck: (job: string) => void;
 }
 
-/** A job whose workers die so often without getting on is given up. */
+/** A job whose workers die so often is given up: it may be what kills them. */
 const MOST_DEATHS = 5;
 const REVERT_TRIES = 3;
 const REVERT_PAUSE_MS = 2_000;

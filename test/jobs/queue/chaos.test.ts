@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pick, seededRandom } from '../../statement/eachPostgres.ts';
 import { QueueLab } from './queueLab.ts';
 
-const KILLS = 6;
+/** One less than what makes a job be given up. */
+const KILLS = 4;
 
 let lab: QueueLab;
 before(async () => {

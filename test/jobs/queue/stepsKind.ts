@@ -15,8 +15,6 @@ export interface Steps {
   /** So many times. */
   readonly revertFails?: number;
   readonly revertMs?: number;
-  /** Never saves a checkpoint. */
-  readonly forgetful?: boolean;
   /** A storage to open in the first step. */
   readonly uri?: string;
   readonly notice?: string;
@@ -47,7 +45,7 @@ const steps: JobKind<Steps> = {
       if (payload.failsAt === step) throw new PgPierError('invalidUri', { reason: `step ${step} went wrong` });
       if (payload.diesAt === step) process.kill(process.pid, 'SIGKILL');
       try {
-        if (!payload.forgetful) await run.saveCheckpoint({ step });
+        await run.saveCheckpoint({ step });
       } catch (error) {
         note('refused');
         throw error;
