@@ -76,9 +76,7 @@ try {
         (i * 1.37)::numeric(14, 4) as amount, timestamptz '2024-01-01' + i * interval '1 second' as at, array[md5(i::text), 'b'] as tags, gen_random_uuid() as u
       from generate_series(1, $1::int) i`.replace('$1', String(scale * 12_000)),
   );
-  await bench.query(
-    'alter table wide add primary key (id); create index on wide (at); create index on wide (amount)',
-  );
+  await bench.query('alter table wide add primary key (id); create index on wide (at); create index on wide (amount)');
   await bench.query('vacuum analyze');
   await bench.end();
   print(

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { PgPierError } from '../../errors.ts';
 import type { Storage } from '../../external/storage/storage.ts';
+import type { BackendSession } from '../backendLogin.ts';
 import { type DumpRequest, dumpSchema, type Section } from '../dump/dump.ts';
 import { type Dump, readDump, writeDump } from '../dump/readDump.ts';
 import { dumpTableSchema } from '../dump/tableSchema.ts';
@@ -12,12 +13,12 @@ import { together } from '../together.ts';
 import { backedUpObjects } from './backedUpObjects.ts';
 import type { BackupPayload } from './backupPayload.ts';
 import { claimFolder, lockPath, manifestPath, removeFolder } from './collection.ts';
-import { listAccess, listSequences } from './contents.ts';
+import { listAccess, listSequences, resolvePatterns } from './contents.ts';
 import { type CopyTarget, copyTables } from './copyTables.ts';
 import { readProperties } from './databaseProperties.ts';
 import { finishBackup, pointToLatest } from './finishBackup.ts';
 import { copyLargeObjects, largeObjectEntries } from './largeObjects.ts';
-import { type Leader, startLeader } from './leader.ts';
+import { isWaitedFor, type Leader, startLeader } from './leader.ts';
 import type { BackedUpDatabase, Manifest } from './manifest.ts';
 import { readManifest } from './readManifest.ts';
 import { restoreScript } from './restoreScript.ts';
@@ -83,7 +84,26 @@ async function finished(storage: Storage, folder: string, jobId: string, signal:
   return own ? readManifest(storage, folder, signal) : undefined;
 }
 
+/** Times that a backup makes way for somebody who wants to change a table while pg_dump has not locked it yet. */
+const MADE_WAY = 3;
+
 async function backUp(run: JobRun<BackupPayload>, storage: Storage, folder: string): Promise<Manifest> {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await backUpOnce(run, storage, folder);
+    if (outcome !== 'makeWay') return outcome;
+    if (attempt === MADE_WAY) throw new PgPierError('backupTablesChange');
+    for (const path of await listAll(storage, `${folder}/`, run.signal))
+      if (!path.startsWith(`${folder}/BACKUP-LOCK-`)) await storage.delete(path, { signal: run.signal });
+  }
+}
+
+async function listAll(storage: Storage, prefix: string, signal: AbortSignal): Promise<string[]> {
+  const paths: string[] = [];
+  for await (const { path } of storage.list(prefix, { signal })) paths.push(path);
+  return paths;
+}
+
+async function backUpOnce(run: JobRun<BackupPayload>, storage: Storage, folder: string): Promise<Manifest | 'makeWay'> {
   const { payload, asker } = run;
   const { targets } = payload;
   const names = targets.kind === 'database' ? targets.databases : [targets.database];
@@ -94,8 +114,11 @@ async function backUp(run: JobRun<BackupPayload>, storage: Storage, folder: stri
     for (const name of names) {
       const { login, close } = await run.logins.open(asker.role, name, COPY_SESSIONS + OTHER_SESSIONS);
       logins.push({ close });
-      const patterns = targets.kind === 'table' ? targets.patterns : undefined;
-      leaders.push(await startLeader({ login, role: asker.role, task: `BACKUP ${run.id}` }, patterns, run.signal));
+      const resolve =
+        targets.kind === 'table'
+          ? (session: BackendSession) => resolvePatterns(session, targets.patterns, targets.texts, asker)
+          : undefined;
+      leaders.push(await startLeader({ login, role: asker.role, task: `BACKUP ${run.id}` }, resolve, run.signal));
     }
     if (targets.kind === 'table' && leaders[0]!.tables.length === 0)
       throw new PgPierError('backupTableMissing', { name: targets.texts.join(', ') });
@@ -130,6 +153,7 @@ async function backUp(run: JobRun<BackupPayload>, storage: Storage, folder: stri
     };
   } catch (error) {
     run.signal.throwIfAborted();
+    if (error instanceof PgPierError && error.message.startsWith('pg_dump failed') && (await anyWaitedFor(leaders))) return 'makeWay';
     throw error;
   } finally {
     for (const { session } of leaders) session.abandon();
@@ -137,15 +161,24 @@ async function backUp(run: JobRun<BackupPayload>, storage: Storage, folder: stri
   }
 }
 
+async function anyWaitedFor(leaders: readonly Leader[]): Promise<boolean> {
+  for (const { session } of leaders) if (await isWaitedFor(session).catch(() => false)) return true;
+  return false;
+}
+
 async function backUpDatabase(run: JobRun<BackupPayload>, leader: Leader, target: CopyTarget): Promise<BackedUpDatabase> {
   const { session } = leader;
   const { storage, folder, prefix, signal } = target;
   const isTable = run.payload.targets.kind === 'table';
   run.progress({ runningStatus: `copying ${leader.access.login.database}` });
+  const leaderFree = Promise.withResolvers<void>();
+  let dumping = 2;
+  const dumped = (section: Section, either: AbortSignal): Promise<Dump> =>
+    dump(leader, section, isTable, either).finally(() => --dumping === 0 && leaderFree.resolve());
   const [pre, post, tables] = await together(signal, [
-    (either) => dump(leader, 'pre-data', isTable, either),
-    (either) => dump(leader, 'post-data', isTable, either),
-    (either) => copyTables(leader, COPY_SESSIONS, { ...target, signal: either }),
+    (either) => dumped('pre-data', either),
+    (either) => dumped('post-data', either),
+    (either) => copyTables(leader, COPY_SESSIONS, leaderFree.promise, { ...target, signal: either }),
   ]);
   const preSql = writeDump(pre);
   const postSql = isTable ? writeDump(post) : writeDump({ ...post, entries: [...(await largeObjectEntries(leader)), ...post.entries] });

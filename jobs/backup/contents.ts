@@ -1,4 +1,5 @@
 /** What a database holds, asked of its catalogs in the snapshot. The session's search_path is empty: pg_catalog alone is searched. */
+import { PgPierError } from '../../errors.ts';
 import type { TablePattern } from '../../statement/statement.ts';
 import type { BackendSession } from '../backendLogin.ts';
 import type { BackedUpSequence } from './manifest.ts';
@@ -21,13 +22,59 @@ export interface SourceTable {
   readonly condition?: string;
 }
 
-const names = ({ names: list }: TablePattern): readonly string[] => list;
+/** Tables that a statement names. A schema of its own for each name, so that `t` is what the asker's session would take for it. */
+export interface WantedTable {
+  readonly schema: string;
+  /** Absent: all tables of the schema. */
+  readonly name?: string;
+}
 
-/** `d.s.t` and `d.s.*` have lost their database; what is left is `t`, `s.t`, `*` (public) or `s.*`. */
-const wanted = `exists (select from jsonb_to_recordset($1::jsonb) as w (schema text, name text) where w.schema = n.nspname and (w.name is null or w.name = c.relname))`;
+/**
+ * `t` is looked for along the asker's search_path; `*` is everything in public. `d.s.t` and `d.s.*` have lost their database.
+ * @param texts the patterns as the statement wrote them
+ * @throws PgPierError 42P01 for a name that is no table
+ */
+export async function resolvePatterns(
+  session: BackendSession,
+  patterns: readonly TablePattern[],
+  texts: readonly string[],
+  asker: { readonly role: string; readonly searchPath: string },
+): Promise<WantedTable[]> {
+  const path = schemasOf(asker.searchPath, asker.role);
+  const wanted = patterns.map(({ names, all }): { schemas: readonly string[]; name?: string } => {
+    if (all) return { schemas: [names[0] ?? 'public'] };
+    return { schemas: names.length === 1 ? path : [names[0]!], name: names.at(-1)! };
+  });
+  const { rows } = await session.query(
+    `select n.nspname::text as schema, c.relname::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'p') and c.relpersistence <> 't' and c.relname::text = any ($1::text[])`,
+    [wanted.flatMap(({ name }) => name ?? [])],
+  );
+  const there = new Set(rows.map(({ schema, name }) => JSON.stringify([schema, name])));
+  return wanted.map(({ schemas, name }, index) => {
+    if (name === undefined) return { schema: schemas[0]! };
+    const schema = schemas.find((each) => there.has(JSON.stringify([each, name])));
+    if (schema === undefined) throw new PgPierError('backupTableMissing', { name: texts[index]! });
+    return { schema, name };
+  });
+}
+
+/** A search_path as SHOW prints it. */
+function schemasOf(searchPath: string, role: string): string[] {
+  return [...searchPath.matchAll(/"((?:[^"]|"")*)"|([^",\s]+)/g)].map(([, quoted, bare]) => {
+    const name = quoted?.replaceAll('""', '"') ?? bare!.toLowerCase();
+    return name === '$user' ? role : name;
+  });
+}
+
+/** What a statement names, and below it partitions and children by inheritance, whose rows a query of the table shows too. */
+const wantedQuery = `with recursive wanted (oid) as (
+  select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace join jsonb_to_recordset($1::jsonb) as w (schema text, name text)
+    on w.schema = n.nspname and (w.name is null or w.name = c.relname) where c.relkind in ('r', 'p')
+  union select i.inhrelid from pg_inherits i join wanted on i.inhparent = wanted.oid)`;
 
 /** Members of extensions are the extension's, but for the rows of configuration tables that are marked as the user's. */
-const tablesQuery = (all: boolean): string => `
+const tablesQuery = (all: boolean): string => `${all ? '' : wantedQuery}
 select c.oid::text, n.nspname::text as schema, c.relname::text as name, c.relkind::text as kind, pg_table_size(c.oid)::float8 as bytes,
     (pg_relation_size(c.oid) / current_setting('block_size')::int8)::float8 as blocks,
     c.relkind = 'r' and current_setting('server_version_num')::int4 >= 140000 and (select a.amname = 'heap' from pg_am a where a.oid = c.relam) as divisible,
@@ -39,18 +86,12 @@ select c.oid::text, n.nspname::text as schema, c.relname::text as name, c.relkin
     left join (select unnest(e.extconfig) as oid, unnest(e.extcondition) as condition from pg_extension e) x on x.oid = c.oid
   where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
     and (x.oid is not null or not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'))
-    ${all ? 'and $1::jsonb is null' : `and x.oid is null and ${wanted}`}
+    ${all ? 'and $1::jsonb is null' : 'and x.oid is null and c.oid in (select oid from wanted)'}
   order by 2, 3`;
 
-/** @param patterns absent: all tables */
-export async function listTables(session: BackendSession, patterns?: readonly TablePattern[]): Promise<SourceTable[]> {
-  const filter = patterns?.map((pattern) => {
-    const list = names(pattern);
-    return pattern.all
-      ? { schema: list[0] ?? 'public', name: null }
-      : { schema: list.length === 1 ? 'public' : list[0], name: list.at(-1) };
-  });
-  const { rows } = await session.query(tablesQuery(filter === undefined), [filter === undefined ? null : JSON.stringify(filter)]);
+/** @param wanted absent: all tables */
+export async function listTables(session: BackendSession, wanted?: readonly WantedTable[]): Promise<SourceTable[]> {
+  const { rows } = await session.query(tablesQuery(wanted === undefined), [wanted === undefined ? null : JSON.stringify(wanted)]);
   return rows.map(({ condition, ...table }) => ({ ...table, ...(condition === null ? {} : { condition }) }));
 }
 

@@ -2,6 +2,7 @@
 import { PgPierError } from '../../errors.ts';
 import type { Storage } from '../../external/storage/storage.ts';
 import type { BackendSession } from '../backendLogin.ts';
+import { together } from '../together.ts';
 import { startCopyOut } from '../transfer/copyOutSession.ts';
 import { quoteIdentifier } from '../transfer/quoteLiteral.ts';
 import { enterSnapshot, openAsAsker } from './backupSession.ts';
@@ -21,8 +22,17 @@ export interface CopyTarget {
   readonly onCopied: (rows: number, rawBytes: number) => void;
 }
 
-/** Copies all rows of the leader's tables. @returns the tables with rows of their own, with their files in order */
-export async function copyTables(leader: Leader, connections: number, target: CopyTarget): Promise<BackedUpTable[]> {
+/**
+ * Copies all rows of the leader's tables.
+ * @param leaderFree resolves when nobody else uses the leader's session any more
+ * @returns the tables with rows of their own, with their files in order
+ */
+export async function copyTables(
+  leader: Leader,
+  connections: number,
+  leaderFree: Promise<void>,
+  target: CopyTarget,
+): Promise<BackedUpTable[]> {
   const tables = leader.tables.filter(({ kind }) => kind === 'r');
   const planned = tables.map(({ bytes, blocks, divisible, condition }) => ({
     size: bytes,
@@ -31,34 +41,62 @@ export async function copyTables(leader: Leader, connections: number, target: Co
   }));
   const queue = planCopies(planned, connections);
   const files = new Map<number, { readonly from: number; readonly file: DataFile }[]>();
-  let failed = false;
-  const work = async (): Promise<void> => {
+  const keep = (copy: PlannedCopy, written: readonly DataFile[]): void => {
+    const list = files.get(copy.table) ?? [];
+    list.push(...written.map((file) => ({ from: copy.range?.from ?? 0, file })));
+    files.set(copy.table, list);
+  };
+  /** Copies that only the leader can make: who wants to change such a table waits for the leader, and everybody else waits behind that one. */
+  const contended: PlannedCopy[] = [];
+  const work = async (signal: AbortSignal): Promise<void> => {
     if (queue.length === 0) return;
-    const session = await openAsAsker(leader.access, target.signal);
+    const session = await openAsAsker(leader.access, signal);
+    const abandon = (): void => session.abandon();
+    signal.addEventListener('abort', abandon, { once: true });
     try {
       await enterSnapshot(session, leader.snapshot);
-      for (let next = queue.shift(); next !== undefined && !failed; next = queue.shift()) {
-        const written = await copyOne(session, tables[next.table]!, next, target);
-        const list = files.get(next.table) ?? [];
-        list.push(...written.map((file) => ({ from: next!.range?.from ?? 0, file })));
-        files.set(next.table, list);
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        signal.throwIfAborted();
+        const table = tables[next.table]!;
+        if (await lockNow(session, table)) keep(next, await copyOne(session, table, next, { ...target, signal }));
+        else contended.push(next);
       }
       await session.query('commit');
       await session.close();
     } catch (error) {
-      failed = true;
       session.abandon();
       throw error;
+    } finally {
+      signal.removeEventListener('abort', abandon);
     }
   };
-  const ended = await Promise.allSettled(Array.from({ length: connections }, work));
-  const failure = ended.find((each) => each.status === 'rejected');
-  target.signal.throwIfAborted();
-  if (failure !== undefined) throw failure.reason;
+  await together(
+    target.signal,
+    Array.from({ length: connections }, () => work),
+  );
+  if (contended.length > 0) {
+    await leaderFree;
+    target.signal.throwIfAborted();
+    for (const copy of contended) keep(copy, await copyOne(leader.session, tables[copy.table]!, copy, target));
+  }
   return tables.map(({ schema, name, columns }, index) => {
     const own = (files.get(index) ?? []).sort((a, b) => a.from - b.from).map(({ file }) => file);
     return { schema, name, columns, rows: own.reduce((sum, { rows }) => sum + rows, 0), files: own };
   });
+}
+
+/**
+ * False when somebody waits for a lock that excludes ours. He waits for the leader, and to wait behind him would be a deadlock that PostgreSQL cannot see.
+ */
+async function lockNow(session: BackendSession, table: SourceTable): Promise<boolean> {
+  try {
+    await session.query(`savepoint pgpier; lock table only ${quoted(table)} in access share mode nowait; release savepoint pgpier`);
+    return true;
+  } catch (error) {
+    if (!(error instanceof PgPierError) || error.data.sqlstate !== '55P03') throw error;
+    await session.query('rollback to savepoint pgpier');
+    return false;
+  }
 }
 
 async function copyOne(session: BackendSession, table: SourceTable, copy: PlannedCopy, target: CopyTarget): Promise<DataFile[]> {

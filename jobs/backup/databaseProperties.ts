@@ -40,6 +40,8 @@ export async function readProperties(session: BackendSession): Promise<DatabaseP
     properties: [
       ...(comment === null ? [] : [`COMMENT ON DATABASE ${quoted} IS ${quoteLiteral(comment)};`]),
       ...((settings ?? []) as string[]).map((setting) => `ALTER DATABASE ${quoted} SET ${assignment(setting)};`),
+      // Where there is a list, what PUBLIC may is what it says; a new database lets everybody in.
+      ...(acl === null ? [] : [`REVOKE CONNECT, TEMPORARY ON DATABASE ${quoted} FROM PUBLIC;`]),
       ...((acl ?? []) as string[]).flatMap((item) => grants(item, quoted)),
     ],
     ...(acl === null ? {} : { privileges: acl }),

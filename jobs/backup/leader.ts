@@ -3,11 +3,10 @@
  * is dropped, truncated or rewritten meanwhile, and the snapshot that all others read in.
  */
 import { PgPierError } from '../../errors.ts';
-import type { TablePattern } from '../../statement/statement.ts';
 import type { BackendSession } from '../backendLogin.ts';
 import { quoteIdentifier } from '../transfer/quoteLiteral.ts';
 import { type BackupAccess, openAsAsker } from './backupSession.ts';
-import { listTables, type SourceTable } from './contents.ts';
+import { listTables, type SourceTable, type WantedTable } from './contents.ts';
 
 export interface Leader {
   readonly session: BackendSession;
@@ -25,17 +24,23 @@ const ATTEMPTS = 10;
 const LOCKED_AT_ONCE = 1000;
 const LOCK_MS = 60_000;
 
-/** @param patterns absent: all tables. @throws PgPierError 42501 for a table that the asker may not read, 55P03 for one that stays locked */
+/**
+ * @param resolve which tables; absent: all
+ * @throws PgPierError 42501 for a table that the asker may not read, 42P01 for one that is not there, 55P03 for one that stays locked
+ */
 export async function startLeader(
   access: BackupAccess,
-  patterns: readonly TablePattern[] | undefined,
+  resolve: ((session: BackendSession) => Promise<WantedTable[]>) | undefined,
   signal: AbortSignal,
 ): Promise<Leader> {
   const session = await openAsAsker(access, signal);
   try {
     for (let attempt = 1; ; attempt++) {
       signal.throwIfAborted();
-      const before = await listTables(session, patterns);
+      // Already asking a table for its size waits for who is changing it.
+      await session.query(`set lock_timeout = '${LOCK_MS}ms'`);
+      const wanted = await resolve?.(session);
+      const before = await listTables(session, wanted).catch(toldLocked);
       requireReadable(before, access.role);
       await session.query('begin isolation level repeatable read read only');
       if (!(await lockAll(session, before))) {
@@ -47,7 +52,8 @@ export async function startLeader(
       const { rows } = await session.query(
         `select pg_export_snapshot() as snapshot, to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time`,
       );
-      const tables = await listTables(session, patterns);
+      const tables = await listTables(session, wanted).catch(toldLocked);
+      await session.query('set lock_timeout = 0');
       if (sameTables(before, tables)) return { session, access, tables, ...rows[0] };
       await session.query('rollback');
       if (attempt === ATTEMPTS) throw new PgPierError('backupTablesChange');
@@ -71,7 +77,6 @@ function requireReadable(tables: readonly SourceTable[], role: string): void {
 
 /** False when a table has gone since it was listed. */
 async function lockAll(session: BackendSession, tables: readonly SourceTable[]): Promise<boolean> {
-  await session.query(`set local lock_timeout = '${LOCK_MS}ms'`);
   try {
     for (let at = 0; at < tables.length; at += LOCKED_AT_ONCE) {
       const some = tables.slice(at, at + LOCKED_AT_ONCE).map((table) => `only ${quoted(table)}`);
@@ -81,22 +86,35 @@ async function lockAll(session: BackendSession, tables: readonly SourceTable[]):
     if (!(error instanceof PgPierError)) throw error;
     const { sqlstate } = error.data;
     if (sqlstate === '42P01' || sqlstate === '3F000') return false;
-    if (sqlstate === '55P03') throw new PgPierError('backupTableLocked', { seconds: LOCK_MS / 1000 });
     if (sqlstate === '53200')
       throw PgPierError.from({
         ...error.data,
         hint: `A backup locks every table: raise max_locks_per_transaction (there are ${tables.length} tables).`,
       });
-    throw error;
+    return toldLocked(error);
   }
-  await session.query("set local lock_timeout = '0'");
   return true;
+}
+
+function toldLocked(error: unknown): never {
+  if (error instanceof PgPierError && error.data.sqlstate === '55P03')
+    throw new PgPierError('backupTableLocked', { seconds: LOCK_MS / 1000 });
+  throw error;
 }
 
 function sameTables(before: readonly SourceTable[], after: readonly SourceTable[]): boolean {
   const shape = (tables: readonly SourceTable[]): string =>
     JSON.stringify(tables.map(({ oid, schema, name, columns }) => [oid, schema, name, columns]));
   return shape(before) === shape(after);
+}
+
+/** Whether another session waits for a lock on a table here, and so, since the leader holds them all, for the backup. */
+export async function isWaitedFor(session: BackendSession): Promise<boolean> {
+  const { rows } = await session.query(
+    `select exists (select from pg_locks l where not l.granted and l.locktype = 'relation'
+      and l.database = (select d.oid from pg_database d where d.datname = current_database())) as waits`,
+  );
+  return rows[0].waits;
 }
 
 export function quoted({ schema, name }: { readonly schema: string; readonly name: string }): string {

@@ -32,8 +32,8 @@ export interface DumpOptions {
   readonly runner?: 'native' | 'wasm';
 }
 
-/** A table that another session holds locked is waited for no longer. */
-const LOCK_WAIT_MS = 60_000;
+/** The backup's leader has these locks already, so what pg_dump waits for waits for the leader: somebody who wants to change the table. */
+const LOCK_WAIT_MS = 5_000;
 
 /**
  * SQL text of pg_dump, whole, UTF-8.
