@@ -49,6 +49,8 @@ export function openPool(config: pg.PoolConfig, max: number, log: Log): pg.Pool 
     allowExitOnIdle: true,
   });
   pool.on('error', (error) => log.warn({ reason: reasonOf(error) }, 'a connection of the service login was lost'));
+  // The pool hears of idle connections alone. One that is lost while it is lent out tells its next query; unheard, its event would end the process.
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 
