@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openPool } from '../../catalog/service.ts';
 import { missingPostgres, startPostgres } from '../servers/postgres.ts';
 import { collectingLog } from './lab.ts';
@@ -15,6 +16,8 @@ test('a connection that is lost while it is in use fails its next query, and end
     await client.query('begin');
     // Were the loss an event that nobody hears, it would be this test's (and the proxy's) uncaught exception.
     await pool.query('select pg_terminate_backend($1, 5000)', [pid]);
+    // The loss is heard of while nothing is asked.
+    await sleep(300);
     await assert.rejects(client.query('select 1'));
     client.release(true);
     assert.equal((await pool.query('select 1 as one')).rows[0].one, 1);
