@@ -35,6 +35,8 @@ export interface BackendSession {
 }
 
 const CONNECT_TIMEOUT_MS = 15_000;
+/** From the first query on: a database's own settings (ALTER DATABASE … SET statement_timeout = '1ms') could end the one that sets more. */
+const NO_TIMEOUTS = '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0';
 /** A server that vanished without a word is noticed after this and ten probes a second apart. */
 const KEEP_ALIVE_MS = 20_000;
 
@@ -55,6 +57,7 @@ export async function openBackendSession(login: BackendLogin, task: string, sign
       password: login.password,
       ssl,
       application_name: `pgpier ${task}`,
+      options: NO_TIMEOUTS,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,

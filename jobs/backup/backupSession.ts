@@ -31,6 +31,8 @@ const settings: readonly (readonly [name: string, value: string])[] = [
   ['bytea_output', 'hex'],
   ['extra_float_digits', '3'],
   ['xmloption', 'content'],
+  // Values of type money: RESTORE reads them under C too, before the database has the settings that it had.
+  ['lc_monetary', 'C'],
   ['quote_all_identifiers', 'off'],
   ['standard_conforming_strings', 'on'],
   ['synchronize_seqscans', 'off'],

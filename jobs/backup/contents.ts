@@ -120,6 +120,8 @@ export async function listSequences(session: BackendSession, tables?: readonly S
 export async function listAccess(
   session: BackendSession,
 ): Promise<Map<string, { readonly owner: string; readonly privileges?: readonly string[] }>> {
+  // As pg_dump is told to: the types in a function's name are quoted, `f("text")`.
+  await session.query("select set_config('quote_all_identifiers', 'on', false)");
   const { rows } = await session.query(`
     select 'schema' as type, '' as schema, n.nspname::text as name, pg_get_userbyid(n.nspowner)::text as owner, n.nspacl::text[] as acl from pg_namespace n
     union all select 'table', n.nspname::text, c.relname::text, pg_get_userbyid(c.relowner)::text, c.relacl::text[]
@@ -128,6 +130,7 @@ export async function listAccess(
       from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.typtype in ('e', 'd', 'c', 'r', 'b')
     union all select 'function', n.nspname::text, p.proname || '(' || oidvectortypes(p.proargtypes) || ')', pg_get_userbyid(p.proowner)::text, p.proacl::text[]
       from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname <> 'pg_catalog' and n.nspname <> 'information_schema'`);
+  await session.query("select set_config('quote_all_identifiers', 'off', false)");
   return new Map(
     rows.map(({ type, schema, name, owner, acl }) => [
       JSON.stringify([type, schema, name]),

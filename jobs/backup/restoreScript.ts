@@ -20,6 +20,7 @@ export function restoreScript({ name, properties, preData, postData, tables, seq
     '\\set ON_ERROR_STOP on',
     '\\set QUIET on',
     'set client_min_messages = warning;',
+    "set lc_monetary = 'C';",
     `\\! zstd -dqf ${local(preData.path)} -o ${unpacked(preData.path)}`,
     `\\! zstd -dqf ${local(postData.path)} -o ${unpacked(postData.path)}`,
     `\\i ${unpacked(preData.path)}`,

@@ -104,6 +104,6 @@ function libpqEnvironment(login: BackendLogin): NodeJS.ProcessEnv {
     PGCLIENTENCODING: 'UTF8',
     PGCONNECT_TIMEOUT: '15',
     PGGSSENCMODE: 'disable',
-    PGOPTIONS: '-c statement_timeout=0 -c idle_in_transaction_session_timeout=0',
+    PGOPTIONS: '-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0',
   };
 }

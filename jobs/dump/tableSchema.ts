@@ -29,8 +29,13 @@ with recursive tables as (
 ), needed (classid, objid) as (
   select classid, objid from start
   union
-  select d.refclassid, d.refobjid from needed n join pg_catalog.pg_depend d
-    on d.classid operator(pg_catalog.=) n.classid and d.objid operator(pg_catalog.=) n.objid
+  select d.refclassid, d.refobjid from needed n cross join lateral (
+      select p.refclassid, p.refobjid from pg_catalog.pg_depend p
+        where p.classid operator(pg_catalog.=) n.classid and p.objid operator(pg_catalog.=) n.objid
+      -- A domain's checks depend on it, and it could not be made without what they call.
+      union all select 'pg_catalog.pg_constraint'::pg_catalog.regclass::pg_catalog.oid, k.oid from pg_catalog.pg_constraint k
+        where n.classid operator(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid and k.contypid operator(pg_catalog.=) n.objid
+    ) d
     where d.refclassid operator(pg_catalog.<>) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
       or exists (select from pg_catalog.pg_class c where c.oid operator(pg_catalog.=) d.refobjid and c.relkind operator(pg_catalog.=) 'c')
 )
@@ -79,8 +84,10 @@ export async function dumpTableSchema(request: TableDumpRequest, query: Snapshot
   const tables = await dumpSchema(request, options);
   if (request.section === 'post-data') return tables;
   const all = readDump(await dumpSchema({ ...request, tables: [] }, options));
-  await query("select pg_catalog.set_config('search_path', '', true)", []);
+  // As pg_dump is told to: the types in a function's name are quoted, `f("text")`.
+  await query("select pg_catalog.set_config('search_path', '', true), pg_catalog.set_config('quote_all_identifiers', 'on', true)", []);
   const { rows } = await query(neededObjects, [request.tables.map(({ schema }) => schema), request.tables.map(({ name }) => name)]);
+  await query("select pg_catalog.set_config('quote_all_identifiers', 'off', true)", []);
   const needed = new Set(rows.map(({ type, schema, name }: Named) => key({ type, schema: schema ?? undefined, name })));
   const own = readDump(tables);
   return writeDump({ preamble: all.preamble, entries: [...all.entries.filter((entry) => isNeeded(entry, needed)), ...own.entries] });

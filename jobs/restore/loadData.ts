@@ -78,17 +78,17 @@ export async function loadLargeObjects(
   source: LoadSource,
 ): Promise<void> {
   if (largeObjects === undefined) return;
-  await session.query(
+  await session.asAsker(
     'create temporary table pgpier_large_object (id pg_catalog.oid not null, position pg_catalog.int8 not null, data pg_catalog.bytea not null)',
   );
   for (const file of largeObjects.files) {
     await copyFile(session, 'copy pg_temp.pgpier_large_object (id, position, data) from stdin', file, source);
-    await session.query(`select pg_catalog.lo_create(l.id) from (select distinct id from pg_temp.pgpier_large_object) l
+    await session.asAsker(`select pg_catalog.lo_create(l.id) from (select distinct id from pg_temp.pgpier_large_object) l
       where not exists (select from pg_catalog.pg_largeobject_metadata m where m.oid operator(pg_catalog.=) l.id)`);
-    await session.query(
+    await session.asAsker(
       'select pg_catalog.count(pg_catalog.lo_put(id, position, data)) from (select * from pg_temp.pgpier_large_object order by id, position) l',
     );
-    await session.query('truncate pg_temp.pgpier_large_object');
+    await session.asAsker('truncate pg_temp.pgpier_large_object');
   }
-  await session.query('drop table pg_temp.pgpier_large_object');
+  await session.asAsker('drop table pg_temp.pgpier_large_object');
 }

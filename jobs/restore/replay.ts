@@ -10,7 +10,7 @@ export async function replay(session: RestoreSession, entries: readonly SchemaEn
   for (const entry of entries) {
     try {
       for (const { text } of entry.context) await session.query(text);
-      for (const { text, purpose } of entry.statements) if (purpose !== 'setting') await session.query(text);
+      for (const { text, purpose } of entry.statements) if (purpose !== 'setting') await session.asAsker(text);
     } catch (error) {
       throw about(shown(entry), error);
     }

@@ -159,6 +159,7 @@ async function fill(
   await replay(first, rest);
   run.progress({ runningStatus: 'analyzing', fraction: 0.95 });
   if (!schemaOnly) await analyzeRest(first);
+  await first.handOver();
 }
 
 /** Keys and indexes of tables with rows go with their tables; the rest of post-data keeps its order. */

@@ -6,6 +6,13 @@ import { quoteIdentifier } from '../transfer/quoteLiteral.ts';
 
 export interface RestoreSession extends BackendSession {
   readonly database: string;
+  /**
+   * One statement as the asker, whatever code of the backup (in an index, a domain) did to the session's role before: `set_config('role', 'none')`
+   * would make the job's login the owner of what comes next.
+   */
+  asAsker(text: string): Promise<void>;
+  /** What such code made as the job's login in this database becomes the asker's; else the login could not be dropped. */
+  handOver(): Promise<void>;
 }
 
 const settings: Readonly<Record<string, string>> = {
@@ -21,6 +28,13 @@ const settings: Readonly<Record<string, string>> = {
   row_security: 'off',
   search_path: '',
   default_tablespace: '',
+  // How the values were written (backupSession.ts). A database's own settings count where tables are restored into it.
+  lc_monetary: 'C',
+  array_nulls: 'on',
+  transform_null_equals: 'off',
+  // As pg_dump's headers have it: the types in a function's name are quoted, `f("text")`.
+  quote_all_identifiers: 'on',
+  default_transaction_read_only: 'off',
   // The transaction that gives the restored database its name waits for the disk, and with it for all before.
   synchronous_commit: 'off',
 };
@@ -50,16 +64,25 @@ export async function openRestoreSession(
     signal.throwIfAborted();
     throw error;
   }
+  const query: RestoreSession['query'] = async (text, values) => {
+    try {
+      return await session.query(text, values);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    }
+  };
+  const become = `set role ${quoteIdentifier(role)}`;
+  const user = quoteIdentifier(login.user);
   return {
     ...session,
     database,
-    async query(text, values) {
-      try {
-        return await session.query(text, values);
-      } catch (error) {
-        signal.throwIfAborted();
-        throw error;
-      }
+    query,
+    async asAsker(text) {
+      await query(`${become};\n${text}`);
+    },
+    async handOver() {
+      await query(`set role none; reassign owned by ${user} to ${quoteIdentifier(role)}; drop owned by ${user}; ${become}`);
     },
     async close() {
       signal.removeEventListener('abort', abandon);

@@ -53,6 +53,7 @@ export async function restoreTables(context: RestoreContext, patterns: readonly 
     if (!payload.schemaOnly) await setSequences(session, source.sequences.filter(isWanted));
     run.progress({ runningStatus: 'building indexes and constraints', fraction: 0.8 });
     await replay(session, postData);
+    await session.handOver();
     signal.throwIfAborted();
     await session.query('commit');
     run.progress({ runningStatus: 'analyzing', fraction: 0.95 });
