@@ -45,12 +45,15 @@ export class Attempt {
   readonly #job: HeldJob;
   #pulse: Pulse;
   #shuttingDown = false;
+  /** The last that is durable, of this attempt or an earlier one. */
+  #checkpoint: unknown;
   readonly done: Promise<void>;
 
   /** `claimed`: performance.now() before the lease was taken. */
   constructor(parts: AttemptParts, job: HeldJob, claimed: number) {
     this.#parts = parts;
     this.#job = job;
+    this.#checkpoint = job.checkpoint ?? undefined;
     this.#pulse = new Pulse(parts.catalog.leases, job.lease, claimed, job.state === 'reverting');
     this.done = this.#go().catch((error) => {
       this.#pulse.close();
@@ -192,20 +195,20 @@ export class Attempt {
     const id = job.lease.job;
     const saved = job.asker as Asker;
     const asker = { ...saved, role: await throughOutage(signal, () => nameOf(catalog, job.owner, saved.role)) };
-    let checkpoint: unknown = job.checkpoint ?? undefined;
+    const lastCheckpoint = () => this.#checkpoint;
     return {
       id,
       attempt: job.attempt,
       payload: JSON.parse(job.payload.reveal()),
       asker,
       get checkpoint() {
-        return checkpoint;
+        return lastCheckpoint();
       },
       signal,
       saveCheckpoint: async (value) => {
         signal.throwIfAborted();
         await pulse.saveCheckpoint(value);
-        checkpoint = value;
+        this.#checkpoint = value;
       },
       progress: (progress) => pulse.progress(progress),
       notice: (notice) => {

@@ -1,4 +1,5 @@
 /** A PostgreSQL with a catalog, job worker processes that know the kind of `stepsKind.ts`, and statements that begin such jobs. */
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -133,6 +134,13 @@ export class QueueLab {
   /** The first words of the lines. */
   happened(file: string): readonly string[] {
     return this.lines(file).map((line) => line.split(' ')[0]!);
+  }
+
+  /** It was taken back at last, by the checkpoint of the last step. */
+  takenBack(file: string): void {
+    const happened = this.happened(file);
+    const last = happened.findLast((what) => what.startsWith('step:'))?.slice(5) ?? '0';
+    assert.equal(happened.at(-1), `reverted:${last}`, happened.join(' '));
   }
 
   async until(file: string, what: string): Promise<string> {

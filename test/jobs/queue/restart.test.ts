@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -75,6 +75,35 @@ describe('backups and the processes that carry them out', { skip: missingPostgre
     await client.end().catch(() => {});
     await again.end();
     await second.stop();
+  });
+
+  test('a backup that is cancelled, or loses PostgreSQL, takes its files back', async () => {
+    const only = await proxy(1);
+    const files = () =>
+      readdirSync(join(home, 'extern', 'undone'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    for (const end of ['cancel', 'terminate'] as const) {
+      const client = await connect(only);
+      await direct.query('begin');
+      await direct.query('lock table locked in access exclusive mode');
+      const { rows } = await client.query("BACKUP DATABASE postgres INTO 'nodelocal://1/undone' WITH detached");
+      const id: string = rows[0].job_id;
+      await becomes(client, id, 'running');
+      for (let waited = 0; waited < 5_000 && (!existsSync(join(home, 'extern', 'undone')) || files().length === 0); waited += 25)
+        await sleep(25);
+      assert.equal(files().length, 1, 'its lock');
+      if (end === 'cancel') await client.query(`CANCEL JOB ${id}`);
+      else {
+        const lose = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pgpier BACKUP%'";
+        for (let lost = 0; lost === 0; ) lost = (await direct.query(lose)).rows.length;
+      }
+      await becomes(client, id, end === 'cancel' ? 'canceled' : 'failed');
+      await direct.query('rollback');
+      assert.deepEqual(files(), []);
+      const left = await direct.query("select rolname from pg_roles where rolname like 'pgpier\\_job\\_%'");
+      assert.deepEqual(left.rows, []);
+      await client.end();
+    }
+    await only.stop();
   });
 
   test('a backup is carried out by pgpier worker for a proxy without workers, and restored so', async () => {

@@ -58,11 +58,12 @@ const steps: JobKind<Steps> = {
   async revert(run) {
     const { payload, signal } = run;
     appendFileSync(payload.file, `revert ${run.attempt} ${process.pid}\n`);
+    const { step } = (run.checkpoint ?? { step: 0 }) as { step: number };
     await sleep(payload.revertMs ?? 0, undefined, { signal });
     const failed = revertFailures.get(payload.file) ?? 0;
     revertFailures.set(payload.file, failed + 1);
     if (failed < (payload.revertFails ?? 0)) throw new PgPierError('invalidUri', { reason: 'the revert went wrong' });
-    appendFileSync(payload.file, `reverted ${run.attempt} ${process.pid}\n`);
+    appendFileSync(payload.file, `reverted:${step} ${run.attempt} ${process.pid}\n`);
   },
 };
 

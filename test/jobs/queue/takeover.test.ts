@@ -66,6 +66,6 @@ describe('a job whose worker is lost', () => {
     lab.worker();
     const job = await lab.reaches(id, 'failed');
     assert.match(job.error!.message, /its worker process was lost 5 times/);
-    assert.deepEqual(lab.happened(spec.file), ['begin:0', 'step:1', 'revert', 'reverted']);
+    assert.deepEqual(lab.happened(spec.file), ['begin:0', 'step:1', 'revert', 'reverted:1']);
   });
 });
