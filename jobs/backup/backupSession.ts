@@ -45,12 +45,16 @@ const settings: readonly (readonly [name: string, value: string])[] = [
 ];
 
 /**
- * Logged in, and become the asker.
+ * Logged in, and become the asker. When the signal aborts, the session ends and with it what it runs: a query that waits for a lock too.
  * @throws PgPierError of the login, of SET ROLE
  */
 export async function openAsAsker({ login, role, task }: BackupAccess, signal: AbortSignal): Promise<BackendSession> {
   const session = await openBackendSession(login, task, signal);
+  const abandon = () => session.abandon();
+  signal.addEventListener('abort', abandon, { once: true });
+  session.lost.catch(() => signal.removeEventListener('abort', abandon));
   try {
+    signal.throwIfAborted();
     await session.query(
       'select pg_catalog.set_config(s.name, s.value, false) from rows from (pg_catalog.unnest($1::pg_catalog.text[]), ' +
         'pg_catalog.unnest($2::pg_catalog.text[])) as s (name, value) where exists (select from pg_catalog.pg_settings p ' +
