@@ -2,19 +2,18 @@
 import { quoteIdentifier, quoteLiteral } from '../transfer/quoteLiteral.ts';
 import type { BackedUpDatabase } from './manifest.ts';
 
-type Scripted = Pick<BackedUpDatabase, 'name' | 'properties' | 'preData' | 'postData' | 'tables' | 'sequences' | 'largeObjects'>;
+type Scripted = Pick<
+  BackedUpDatabase,
+  'name' | 'encoding' | 'properties' | 'preData' | 'postData' | 'tables' | 'sequences' | 'largeObjects'
+>;
 
 /** Paths in the manifest begin with the database's folder, in which the script lies: `1/data/…` is `data/…` here. */
-export function restoreScript({ name, properties, preData, postData, tables, sequences, largeObjects }: Scripted): string {
+export function restoreScript({ name, encoding, properties, preData, postData, tables, sequences, largeObjects }: Scripted): string {
   const local = (path: string): string => path.slice(path.indexOf('/') + 1);
   const unpacked = (path: string): string => local(path).replace(/\.zst$/, '');
   const qualified = (each: { readonly schema: string; readonly name: string }): string =>
     `${quoteIdentifier(each.schema)}.${quoteIdentifier(each.name)}`;
-  // psql's \copy ends at the line's end: a name with a line break is written into the statement that COPY itself reads.
-  const copy = (to: string, path: string): string => {
-    if (!/[\r\n]/.test(to)) return `\\copy ${to} from program 'zstd -dcq ${local(path)}'`;
-    return `-- This name holds a line break, which \\copy cannot: zstd -dcq ${local(path)} | psql -c 'copy … from stdin'\n\\warn skipped ${local(path)}`;
-  };
+  const copy = (to: string, path: string): string => `\\copy ${to} from program 'zstd -dcq ${local(path)}'`;
   const lines = [
     `-- Restores database ${JSON.stringify(name)} into the one that psql is connected to. Run it in this folder: psql -X -d new_database -f restore.psql`,
     '\\set ON_ERROR_STOP on',
@@ -24,9 +23,21 @@ export function restoreScript({ name, properties, preData, postData, tables, seq
     `\\! zstd -dqf ${local(preData.path)} -o ${unpacked(preData.path)}`,
     `\\! zstd -dqf ${local(postData.path)} -o ${unpacked(postData.path)}`,
     `\\i ${unpacked(preData.path)}`,
+    // pg_dump has set UTF8. Bytes of a SQL_ASCII database may be none, and stay as they are.
+    ...(encoding === 'SQL_ASCII' ? ["set client_encoding = 'SQL_ASCII';"] : []),
     ...tables.flatMap((table) => {
-      const columns = table.columns.length === 0 ? '' : ` (${table.columns.map(quoteIdentifier).join(', ')})`;
-      return table.files.map(({ path }) => copy(`${qualified(table)}${columns}`, path));
+      const { columns, files } = table;
+      const list = columns.map(quoteIdentifier).join(', ');
+      const to = `${qualified(table)}${list === '' ? '' : ` (${list})`}`;
+      if (!/[\r\n]/.test(to)) return files.map(({ path }) => copy(to, path));
+      // psql's \copy ends with the line: rows of a table with a line break in a name come by way of one without.
+      const plain = columns.map((column, index) => `${quoteIdentifier(column)} as c${index + 1}`).join(', ');
+      return files.flatMap(({ path }) => [
+        `create temporary table pgpier_copy as select ${plain} from ${qualified(table)} with no data;`,
+        copy('pg_temp.pgpier_copy', path),
+        `insert into ${to} overriding system value select * from pg_temp.pgpier_copy;`,
+        'drop table pg_temp.pgpier_copy;',
+      ]);
     }),
     ...(largeObjects === undefined
       ? []

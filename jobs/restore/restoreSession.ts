@@ -59,6 +59,10 @@ export async function openRestoreSession(
     await session.query(`set role ${quoteIdentifier(role)}`);
     await session.query(setWhereKnown, [Object.keys(settings), Object.values(settings)]);
     await session.query("select pg_catalog.set_config('client_connection_check_interval', '5s', false)").catch(() => {});
+    // As backupSession.ts reads: UTF8, but for SQL_ASCII, whose bytes may be none.
+    await session.query(
+      "select pg_catalog.set_config('client_encoding', case pg_catalog.current_setting('server_encoding') when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end, false)",
+    );
   } catch (error) {
     session.abandon();
     signal.throwIfAborted();
