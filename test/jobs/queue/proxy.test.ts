@@ -32,9 +32,10 @@ describe('proxies and jobs', () => {
   before(async () => {
     lab = await QueueLab.start(18);
     const { server: backend } = lab.lab;
+    // Their own workers would take the jobs for real backups.
     [one, two] = await Promise.all([
       startPgpier({ backend, env: { PGPIER_SECRET_KEY: key, PGPIER_WORKERS: '0' } }),
-      startPgpier({ backend, env: { PGPIER_SECRET_KEY: key, PGPIER_WORKERS: '1', PGPIER_NODE_ID: '2' } }),
+      startPgpier({ backend, env: { PGPIER_SECRET_KEY: key, PGPIER_WORKERS: '0', PGPIER_NODE_ID: '2' } }),
     ]);
     client = await connect(one);
     lab.worker(3, 4);
