@@ -134,7 +134,7 @@ describe('proxies and jobs', () => {
 
   test('the proxy with workers keeps a job worker process, which ps and its environment tell nothing, and none without', {
     skip: process.platform !== 'linux',
-  }, async () => {
+  }, async (t) => {
     const children = (pid: number) =>
       readdirSync('/proc').filter((name) => {
         try {
@@ -148,12 +148,15 @@ describe('proxies and jobs', () => {
         }
       });
     assert.deepEqual(children(one.pid), []);
-    const [pid, ...more] = children(two.pid);
+    const env = { PGPIER_SECRET_KEY: key, PGPIER_WORKERS: '1', PGPIER_NODE_ID: '4' };
+    const third = await startPgpier({ backend: lab.lab.server, env });
+    t.after(() => third.stop());
+    const [pid, ...more] = children(third.pid);
     assert.deepEqual(more, []);
     for (const what of ['cmdline', 'environ']) assert.ok(!readFileSync(`/proc/${pid}/${what}`, 'latin1').includes(key), what);
     process.kill(Number(pid), 'SIGKILL');
-    for (let waited = 0; waited < 5_000 && (children(two.pid)[0] ?? pid) === pid; waited += 50) await sleep(50);
-    assert.equal(children(two.pid).length, 1, 'another took its place');
+    for (let waited = 0; waited < 5_000 && (children(third.pid)[0] ?? pid) === pid; waited += 50) await sleep(50);
+    assert.equal(children(third.pid).length, 1, 'another took its place');
   });
 
   describe('pgpier worker', () => {
