@@ -14,8 +14,8 @@ export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 's
 export type LogLevel = (typeof logLevels)[number];
 
 export interface Config {
-  /** `worker`: carries jobs out and nothing else. */
-  readonly command: 'proxy' | 'worker';
+  /** `worker`: carries jobs out and nothing else. `userfile`: the program of that name, which serves nobody. */
+  readonly command: 'proxy' | 'worker' | 'userfile';
   readonly listen: Address;
   readonly backend:
     | { readonly kind: 'embedded'; readonly password?: Secret }
@@ -69,10 +69,10 @@ function isSecretKey(text: string): boolean {
   }
 }
 
-/** @param argv without the interpreter and the script; `worker` as the first word is the command. */
+/** @param argv without the interpreter and the script; `worker` or `userfile` as the first word is the command. */
 export function readConfig(argv: readonly string[], environment: Environment): Reading {
-  const command = argv[0] === 'worker' ? 'worker' : 'proxy';
-  const sources = readSources(command === 'worker' ? argv.slice(1) : argv, environment);
+  const command = (['worker', 'userfile'] as const).find((word) => word === argv[0]) ?? 'proxy';
+  const sources = readSources(command === 'proxy' ? argv : argv.slice(1), environment);
   if (sources.asked !== 'start') return { kind: sources.asked };
   const mistakes = [...sources.mistakes];
   const warnings = [...sources.warnings];

@@ -51,7 +51,8 @@ export async function findServiceLogin(target: ConnectionTarget, what: string): 
       return { config, login, attempt };
     } catch (error) {
       if (error instanceof TooOld) throw error;
-      failure ??= error;
+      // What PostgreSQL says tells more than that it has no TLS.
+      if (failure === undefined || (error instanceof pg.DatabaseError && !(failure instanceof pg.DatabaseError))) failure = error;
     } finally {
       await client.end().catch(() => {});
     }

@@ -39,6 +39,11 @@ function placeOf(host: string): UserfilePlace {
   return { kind: 'named', name: parts.map(quoted).join('.') };
 }
 
+/** The host part by which a role's files are named. */
+export function roleHost(role: string): string {
+  return `defaultdb.public.${quoted(rolePrefix + role)}`;
+}
+
 /** Parts of a qualified SQL name: bare ones fold to lower case, quoted ones are taken as they are. Undefined if it is none. */
 function splitName(text: string): string[] | undefined {
   const parts: string[] = [];

@@ -9,6 +9,8 @@ import type { UserfileSession, UserfileSessions } from './userfileSession.ts';
 export const chunkBytes = 512 * 1024;
 /** What a chunk that is under way is given to arrive before `abort` closes its connection. */
 const ABORT_PATIENCE_MS = 2_000;
+/** Of the time of whoever replaces a file, removing the old content takes so much at most; the sweep does the rest. */
+const FINISH_PURGE_MS = 2_000;
 
 export interface Writing {
   readonly sessions: UserfileSessions;
@@ -77,7 +79,8 @@ export class UserfileWriter implements StorageWriter {
     // The file is there. That the old one's content goes is no condition of it: what fails here, the sweep does.
     try {
       await this.#run(`select pg_catalog.pg_advisory_unlock_shared(${lockKeys('$1::pg_catalog.int8')})`, [this.#id]);
-      for (const id of replaced) await purgeFile(this.#run, id);
+      const until = performance.now() + FINISH_PURGE_MS;
+      for (const id of replaced) await purgeFile(this.#run, id, () => performance.now() < until);
       this.#session.release();
     } catch {
       this.#session.drop();

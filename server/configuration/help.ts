@@ -1,4 +1,5 @@
 /** The text of `pgpier --help`, from the table of settings. */
+import { subcommands } from '../subcommands.ts';
 import { type Setting, settings, variableOf } from './settings.ts';
 
 const WIDTH = 100;
@@ -31,7 +32,7 @@ export function helpText(): string {
   return `pgpier: a PostgreSQL wire proxy with named, grantable connections to the outside
 
 Usage: pgpier [--name value …]
-       pgpier worker [--name value …]    carries jobs out for proxies with the same backend, catalog and key
+${subcommands.map(({ name, usage, summary }) => `       ${`pgpier ${name} ${usage}`.padEnd(42)}${summary}`).join('\n')}
 
 A setting is taken from its flag, else from its environment variable, else from the --config file, else it has its default.
 

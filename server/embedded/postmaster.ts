@@ -143,6 +143,13 @@ export async function stopOrphan(cluster: string): Promise<Orphan | undefined> {
   return { pid, socketDirectory };
 }
 
+/** Where the server that runs on this cluster is reached: its Unix socket's directory. Undefined if none runs. */
+export function runningAt(cluster: string): { readonly host: string; readonly port: number } | undefined {
+  const lines = postmasterPid(cluster);
+  const host = lines?.[4]?.trim();
+  return lines !== undefined && host && isPostmasterOf(Number(lines[0]), cluster) ? { host, port: Number(lines[3]) } : undefined;
+}
+
 /** The last lines written since `from`; the server's log holds no secrets of ours, but may hold statements: only its start is read here. */
 function tail(path: string, from: number): string {
   const size = statSync(path).size;
