@@ -45,6 +45,8 @@ describe('proxies and jobs', () => {
     await Promise.all([one?.stop(), two?.stop()]);
     await lab.stop();
   });
+  /** For the worker that knows such jobs: the proxies' own know real ones alone. */
+  const steps = (payload: Parameters<QueueLab['spec']>[0]) => ({ ...lab.spec(payload), node: 3 });
   const fails = async (text: string, on = client) => {
     const error = await on.query(text).then(
       () => assert.fail(`no error: ${text}`),
@@ -54,7 +56,7 @@ describe('proxies and jobs', () => {
   };
 
   test('SHOW JOBS has the types that it says, in both protocols', async () => {
-    const id = await lab.detached(lab.spec({ steps: 2, stepMs: 10 }));
+    const id = await lab.detached(steps({ steps: 2, stepMs: 10 }));
     await lab.reaches(id, 'succeeded');
     const simple = await client.query('SHOW JOBS');
     assert.deepEqual(
@@ -84,7 +86,7 @@ describe('proxies and jobs', () => {
 
   test('PAUSE, RESUME and CANCEL answer with CockroachDB’s tags, through either proxy', async () => {
     const other = await connect(two);
-    const spec = lab.spec({ steps: 100, stepMs: 50 });
+    const spec = steps({ steps: 100, stepMs: 50 });
     const id = await lab.detached(spec);
     await lab.until(spec.file, 'step:1');
     // Of `PAUSE JOBS 1` pg tells the first word; states.test.ts has the whole.
@@ -100,7 +102,7 @@ describe('proxies and jobs', () => {
   });
 
   test('a request takes effect at once, whatever becomes of the transaction', async () => {
-    const id = await lab.detached({ ...lab.spec({ steps: 1, stepMs: 1 }), type: 'NO SUCH KIND' as JobType });
+    const id = await lab.detached({ ...steps({ steps: 1, stepMs: 1 }), type: 'NO SUCH KIND' as JobType });
     await client.query('begin read only');
     await client.query(`CANCEL JOB ${id}`);
     assert.equal((await client.query(`SHOW JOB ${id}`)).rows[0].status, 'canceled');
@@ -109,10 +111,10 @@ describe('proxies and jobs', () => {
   });
 
   test('SHOW JOB WHEN COMPLETE waits, ends with a cancel, and is refused in a block', async () => {
-    const spec = lab.spec({ steps: 8, stepMs: 100 });
+    const spec = steps({ steps: 8, stepMs: 100 });
     const id = await lab.detached(spec);
     assert.equal((await client.query(`SHOW JOB WHEN COMPLETE ${id}`)).rows[0].status, 'succeeded');
-    const long = await lab.detached(lab.spec({ steps: 100, stepMs: 100 }));
+    const long = await lab.detached(steps({ steps: 100, stepMs: 100 }));
     const waiting = fails(`SHOW JOB WHEN COMPLETE ${long}`);
     await sleep(300);
     // As a driver cancels: by a request with the session's key, on a connection of its own.
