@@ -24,6 +24,11 @@ export interface JobLoginsOptions {
 }
 
 export interface SweepingJobLogins extends JobLogins {
+  /** The logins of one job: their names carry its id, so that the next attempt finds what a killed one left. `id` is decimal. */
+  forJob(id: string): JobLogins & {
+    /** Drops all logins of the job, and ends their sessions where the service role may. Never rejects. */
+    dropAll(): Promise<void>;
+  };
   /** Drops the logins that dead processes left: expired ones without a session. Resolves to how many; never rejects. */
   sweep(): Promise<number>;
 }
@@ -51,10 +56,11 @@ export function createJobLogins({ service, backend, log, renewMs = RENEW_MS }: J
   const renew = async (name: string): Promise<void> => {
     await service.query(`alter role ${quoteIdentifier(name)} valid until ${await validUntil()}`);
   };
-  const logins: SweepingJobLogins = {
-    async open(role, database, connections = CONNECTIONS) {
+  const openNamed =
+    (prefix: string): JobLogins['open'] =>
+    async (role, database, connections = CONNECTIONS) => {
       if (performance.now() - swept > SWEEP_MS) void logins.sweep();
-      const name = `${PREFIX}${randomBytes(12).toString('hex')}`;
+      const name = `${prefix}${randomBytes(12).toString('hex')}`;
       const password = randomBytes(24).toString('base64url');
       const until = await validUntil();
       try {
@@ -79,6 +85,27 @@ export function createJobLogins({ service, backend, log, renewMs = RENEW_MS }: J
             log.warn({ role: name, sqlstate: (error as { code?: string }).code }, 'a job login could not be dropped; the next start will');
           });
           return closing;
+        },
+      };
+    };
+  const logins: SweepingJobLogins = {
+    open: openNamed(PREFIX),
+
+    forJob(id) {
+      // 52 characters at most, of the 63 that a name may have.
+      const prefix = `${PREFIX}${id}_`;
+      return {
+        open: openNamed(prefix),
+        async dropAll() {
+          try {
+            const { rows } = await service.query(
+              'select r.rolname::pg_catalog.text as name from pg_catalog.pg_roles r where pg_catalog.starts_with(r.rolname::pg_catalog.text, $1)',
+              [prefix],
+            );
+            for (const { name } of rows) await drop(service, String(name));
+          } catch (error) {
+            log.warn({ job: id, sqlstate: (error as { code?: string }).code }, 'logins of an earlier attempt could not be dropped');
+          }
         },
       };
     },

@@ -2,13 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Catalog } from '../../catalog/catalog.ts';
 import { type HeldJob, JobTakenOver } from '../../catalog/jobLeases.ts';
-import type { Asker, JobLogins } from '../../commands/command.ts';
+import type { Asker } from '../../commands/command.ts';
 import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { openStorage } from '../../external/storage/storages.ts';
 import { resolveStorage } from '../destination.ts';
 import type { JobKind, JobRun, JobType } from '../job.ts';
 import type { JobKinds } from '../jobKinds.ts';
+import type { SweepingJobLogins } from '../loginRole.ts';
 import type { Log } from '../pool.ts';
 import type { StorageTarget } from '../task.ts';
 import { Pulse } from './pulse.ts';
@@ -16,7 +17,7 @@ import { Pulse } from './pulse.ts';
 export interface AttemptParts {
   readonly catalog: Catalog;
   readonly kinds: JobKinds;
-  readonly logins: JobLogins;
+  readonly logins: SweepingJobLogins;
   readonly storageSettings: StorageSettings;
   readonly log: Log;
   /** The work did not stop although the job is no longer this worker's: only ending the process stops it. */
@@ -193,6 +194,9 @@ export class Attempt {
     const job = this.#job;
     const pulse = this.#pulse;
     const id = job.lease.job;
+    const ownLogins = logins.forJob(id);
+    // What a killed attempt left: its login, and sessions that have not noticed yet and hold locks. A frozen worker loses its sessions by that, too.
+    if (job.attempt > 1) await ownLogins.dropAll();
     const saved = job.asker as Asker;
     const asker = { ...saved, role: await throughOutage(signal, () => nameOf(catalog, job.owner, saved.role)) };
     const lastCheckpoint = () => this.#checkpoint;
@@ -219,7 +223,7 @@ export class Attempt {
         const target = await throughOutage(signal, () => targetOf(catalog, asker.role, uri));
         return openStorage(target, storageSettings);
       },
-      logins,
+      logins: ownLogins,
     };
   }
 

@@ -11,7 +11,7 @@ import { buildTables, type TableToBuild } from './buildTables.ts';
 import { createHidden, dropHidden, hiddenName, propertiesFor, publish } from './hiddenDatabase.ts';
 import { loadLargeObjects, setSequences } from './loadData.ts';
 import { replay, tableOf } from './replay.ts';
-import type { RestorePayload } from './restorePayload.ts';
+import type { RestoreCheckpoint, RestorePayload } from './restorePayload.ts';
 import { openRestoreSession, type RestoreSession } from './restoreSession.ts';
 import { readSchema, rolesOf, type SchemaEntry, withoutGrants } from './schema.ts';
 import { readSchemaStatement } from './schemaStatement.ts';
@@ -58,13 +58,15 @@ export async function restoreDatabases(context: RestoreContext, names: readonly 
     if (source === undefined || manifest.targets.kind !== 'database') throw new PgPierError('restoreDatabaseMissing', { name });
     return { source, name: payload.newDbName ?? name };
   });
-  for (const { name } of sources) await requireFree(home, name);
+  const earlier = await filledBefore(context);
+  for (const { name } of sources) if (!earlier?.published.has(name)) await requireFree(home, name);
   const planned: Planned[] = [];
   for (const [index, { source, name }] of sources.entries()) planned.push(await plan(context, source, name, hiddenName(run.id, index)));
   progress.total = sources.flatMap(({ source }) => dataFiles(source)).reduce((sum, { rawBytes }) => sum + rawBytes, 0);
+  const hidden = planned.map((each) => each.hidden);
   // From here on there is something to take back.
-  await run.saveCheckpoint({ hidden: planned.map(({ hidden }) => hidden) });
-  for (const each of planned) {
+  if (earlier === undefined) await run.saveCheckpoint({ hidden } satisfies RestoreCheckpoint);
+  for (const each of earlier === undefined ? planned : []) {
     await dropHidden(home, each.hidden, run.signal);
     await createHidden(home, each.hidden, each.source, context.serverVersion);
     const sessions: RestoreSession[] = [];
@@ -79,13 +81,49 @@ export async function restoreDatabases(context: RestoreContext, names: readonly 
     await Promise.all(sessions.map((session) => session.close()));
   }
   run.progress({ runningStatus: 'giving names' });
+  const rows = earlier?.rows ?? progress.rows;
+  // An attempt that is killed from here on is carried on: only names are missing, and some of them may be given already.
+  if (earlier === undefined)
+    await run.saveCheckpoint({ hidden, filled: { rows, oids: await oidsOf(home, hidden) } } satisfies RestoreCheckpoint);
   for (const { hidden, name, source, properties } of planned) {
+    if (earlier?.published.has(name)) continue;
     run.signal.throwIfAborted();
     await publish(home, hidden, name, source, properties, run.payload.grants ? source.owner : undefined).catch((error) => {
       throw error instanceof PgPierError && error.data.sqlstate === '42P04' ? new PgPierError('restoreDatabaseExists', { name }) : error;
     });
   }
-  return progress.rows;
+  return rows;
+}
+
+/** What an earlier attempt had filled, if all of it is still there under its hidden or its own name. */
+async function filledBefore({
+  run,
+  home,
+}: RestoreContext): Promise<{ readonly rows: number; readonly published: Set<string> } | undefined> {
+  const { hidden = [], filled } = (run.checkpoint ?? {}) as RestoreCheckpoint;
+  if (filled === undefined) return undefined;
+  const { rows } = await home.query(
+    'select d.datname::pg_catalog.text as name from pg_catalog.pg_database d where d.oid operator(pg_catalog.=) any ($1::pg_catalog.oid[])',
+    [filled.oids],
+  );
+  if (rows.length !== hidden.length) return undefined;
+  const names = rows.map(({ name }: { name: string }) => name);
+  return { rows: filled.rows, published: new Set(names.filter((name: string) => !hidden.includes(name))) };
+}
+
+/** Of the hidden databases, once all that was written into them is on the disk: their sessions did not wait for it. */
+async function oidsOf(home: RestoreSession, hidden: readonly string[]): Promise<string[]> {
+  const oids: string[] = [];
+  for (const name of hidden) {
+    // Anything that writes; the commit waits for all before.
+    await home.query(`begin; set local synchronous_commit = on; alter database ${quoteIdentifier(name)} connection limit -1; commit`);
+    const { rows } = await home.query(
+      'select d.oid::pg_catalog.text as oid from pg_catalog.pg_database d where d.datname::pg_catalog.text operator(pg_catalog.=) $1',
+      [name],
+    );
+    oids.push(rows[0].oid);
+  }
+  return oids;
 }
 
 /** Reads and checks everything that can be wrong before anything is made. */

@@ -5,14 +5,9 @@ import { readManifest } from '../backup/readManifest.ts';
 import type { JobKind, JobResult, JobRun } from '../job.ts';
 import { dropHidden } from './hiddenDatabase.ts';
 import { LOAD_SESSIONS, type RestoreContext, restoreDatabases } from './restoreDatabase.ts';
-import type { RestorePayload } from './restorePayload.ts';
+import type { RestoreCheckpoint, RestorePayload } from './restorePayload.ts';
 import { openRestoreSession, type RestoreSession } from './restoreSession.ts';
 import { restoreTables } from './restoreTables.ts';
-
-/** What an attempt may leave. */
-interface RestoreCheckpoint {
-  readonly hidden?: readonly string[];
-}
 
 export const restoreJob: JobKind<RestorePayload> = {
   type: 'RESTORE',

@@ -16,3 +16,13 @@ export interface RestorePayload {
   /** Owners and privileges come back too. */
   readonly grants: boolean;
 }
+
+/** What an attempt may leave, and how far it came. */
+export interface RestoreCheckpoint {
+  /** Of RESTORE DATABASE: the hidden databases. */
+  readonly hidden?: readonly string[];
+  /** They are complete, and get their names: by their oids, which a new name does not change. */
+  readonly filled?: { readonly rows: number; readonly oids: readonly string[] };
+  /** Of RESTORE TABLE: its transaction, decimal, which is about to be committed. */
+  readonly committing?: { readonly rows: number; readonly transaction: string };
+}

@@ -1,4 +1,5 @@
 /** RESTORE TABLE: under their final names, in one transaction of one session: whole or absent. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PgPierError } from '../../errors.ts';
 import type { TablePattern } from '../../statement/statement.ts';
 import type { BackedUpDatabase, BackedUpTable, Manifest } from '../backup/manifest.ts';
@@ -6,14 +7,20 @@ import { readSchemaFile } from './backupFile.ts';
 import { loadFile, setSequences } from './loadData.ts';
 import { replay } from './replay.ts';
 import { type RestoreContext, requireRoles } from './restoreDatabase.ts';
+import type { RestoreCheckpoint } from './restorePayload.ts';
 import { openRestoreSession, type RestoreSession } from './restoreSession.ts';
 import { readSchema, rolesOf, type SchemaEntry, withoutGrants } from './schema.ts';
 import { chooseTables, chosenSchema } from './tableChoice.ts';
+
+/** Longer than a backend takes to see that its client is gone. */
+const SETTLE_MS = 20_000;
 
 /** @returns rows */
 export async function restoreTables(context: RestoreContext, patterns: readonly TablePattern[], home: string): Promise<number> {
   const { run, storage, folder, manifest, login, progress } = context;
   const { payload, signal } = run;
+  const earlier = await committedBefore(context);
+  if (earlier !== undefined) return earlier;
   const source = databaseOf(manifest, patterns, home);
   const into = payload.intoDb ?? source.name;
   await requireDatabase(context.home, into);
@@ -54,6 +61,8 @@ export async function restoreTables(context: RestoreContext, patterns: readonly 
     run.progress({ runningStatus: 'building indexes and constraints', fraction: 0.8 });
     await replay(session, postData);
     await session.handOver();
+    const { rows } = await session.query('select pg_catalog.pg_current_xact_id()::pg_catalog.text as transaction');
+    await run.saveCheckpoint({ committing: { rows: progress.rows, transaction: rows[0].transaction } } satisfies RestoreCheckpoint);
     signal.throwIfAborted();
     await session.query('commit');
     run.progress({ runningStatus: 'analyzing', fraction: 0.95 });
@@ -65,6 +74,18 @@ export async function restoreTables(context: RestoreContext, patterns: readonly 
     throw error;
   }
   return progress.rows;
+}
+
+/** The rows of an earlier attempt whose commit reached the server, though its worker did not live to tell. */
+async function committedBefore({ run, home }: RestoreContext): Promise<number | undefined> {
+  const { committing } = (run.checkpoint ?? {}) as RestoreCheckpoint;
+  if (committing === undefined) return undefined;
+  for (const until = Date.now() + SETTLE_MS; ; ) {
+    const { rows } = await home.query('select pg_catalog.pg_xact_status($1::pg_catalog.xid8) as status', [committing.transaction]);
+    // Its backend has not noticed yet that its client is gone; what it holds would be in the way.
+    if (rows[0].status !== 'in progress' || Date.now() > until) return rows[0].status === 'committed' ? committing.rows : undefined;
+    await sleep(250, undefined, { signal: run.signal }).catch(() => run.signal.throwIfAborted());
+  }
 }
 
 const quoted = (schema: string, name: string): string => [schema, name].map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
