@@ -46,6 +46,7 @@ export class UserfileSessions {
       query_timeout: STATEMENT_TIMEOUT_MS + 5_000,
       idleTimeoutMillis: 10_000,
       allowExitOnIdle: true,
+      verify: keepContentOutOfLog,
     });
     // An idle connection that was lost is replaced when one is needed.
     this.#pool.on('error', () => {});
@@ -133,6 +134,20 @@ export class UserfileSession {
     if (!close) this.#client.off('error', this.#onError);
     this.#client.release(close);
   }
+}
+
+/**
+ * A server that logs statements logs their parameters too: here, files. Only a superuser may turn that off, so for other logins the server's own
+ * `log_parameter_max_length` decides.
+ */
+function keepContentOutOfLog(client: pg.ClientBase, done: () => void): void {
+  const text = `select case when r.rolsuper then pg_catalog.set_config('log_parameter_max_length', '0', false) end
+    from pg_catalog.pg_roles r where r.rolname = current_user`;
+  // What fails here fails at the first query too, and is told there.
+  client.query(text).then(
+    () => done(),
+    () => done(),
+  );
 }
 
 function clientConfig(login: CatalogLogin): pg.ClientConfig {

@@ -1,10 +1,13 @@
 /** userfile:// beyond the contract: concurrent readers and writers, what dies, whose files. Statements are in test/commands/userfile.test.ts. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sweep } from '../../catalog/sweep.ts';
 import { sweepUserfiles } from '../../catalog/userfiles.ts';
 import { openStorage } from '../../external/storage/storages.ts';
+import { collectingLog } from '../catalog/lab.ts';
 import { missingPostgres } from '../servers/postgres.ts';
 import { listPaths, readObject, rejectsWith, writeObject } from './storageContract.ts';
 import { UserfileLab } from './userfileLab.ts';
@@ -204,5 +207,56 @@ for (const version of [15, 18] as const)
       await writeObject(storage, long, 'x');
       assert.deepEqual(await listPaths(storage, ''), [long]);
       await storage.close();
+    });
+
+    it('a server that logs every statement logs no content', async () => {
+      const storage = await lab.open('logged');
+      await lab.tables.query('alter system set log_min_duration_statement = 0');
+      await lab.tables.query('select pg_reload_conf()');
+      try {
+        await sleep(200);
+        await writeObject(storage, 'x', 'CONFIDENTIAL');
+        await readObject(storage, 'x');
+      } finally {
+        await lab.tables.query('alter system reset log_min_duration_statement');
+        await lab.tables.query('select pg_reload_conf()');
+        await storage.close();
+      }
+      const log = readFileSync(lab.server.logFile, 'utf8');
+      assert.match(log, /insert into pgpier\.userfile_chunk/);
+      assert.ok(!log.includes(Buffer.from('CONFIDENTIAL').toString('hex')) && !log.includes('CONFIDENTIAL'));
+    });
+
+    it('the sweep keeps the files of a dropped role under a name for admins, and touches no others', async () => {
+      const role = async (name: string) => {
+        await lab.catalog.service.query(`create role ${name}`);
+        const [found] = await lab.catalog.service.query<{ oid: number }>(`select oid from pg_catalog.pg_roles where rolname = '${name}'`);
+        return found!.oid;
+      };
+      const [stays, goes] = [await role('stays'), await role('goes')];
+      for (const owner of [stays, goes]) {
+        const storage = await lab.open('backups', owner);
+        await writeObject(storage, 'x', `of ${owner}`);
+        await storage.close();
+      }
+      await lab.catalog.service.query('drop role goes');
+      // Owners of the other tests are no roles.
+      await sweep(lab.tables, lab.catalog.service, collectingLog());
+      const { rows } = await lab.tables.query('select name from pgpier.userfile_prefix where owner = 0 and name like $1', [
+        `pgpier.dropped.${goes}\\_%`,
+      ]);
+      assert.equal(rows.length, 1);
+      const kept = await openStorage(
+        { uri: 'userfile:///backups', trusted: true, userfile: { owner: 0, name: rows[0].name } },
+        lab.settings,
+      );
+      assert.equal(String(await readObject(kept, 'x')), `of ${goes}`);
+      await kept.close();
+      const mine = await lab.open('backups', stays);
+      assert.equal(String(await readObject(mine, 'x')), `of ${stays}`);
+      await mine.close();
+      const again = await lab.open('backups', goes);
+      assert.deepEqual(await listPaths(again, ''), []);
+      await again.close();
     });
   });
