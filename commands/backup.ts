@@ -3,40 +3,33 @@ import { PgPierError } from '../errors.ts';
 import type { BackupPayload } from '../jobs/backup/backupPayload.ts';
 import { nodeOf, resolveStorage } from '../jobs/destination.ts';
 import type { JobSpec } from '../jobs/job.ts';
-import type { Column } from '../protocol/values.ts';
 import { patternText } from '../statement/names.ts';
 import type { BackupTargets, StatementOf, TablePattern } from '../statement/statement.ts';
 import type { Command, CommandContext } from './command.ts';
 import { jobDescription } from './jobDescription.ts';
+import { createJob, detachedJobColumns, jobColumns, runJob } from './jobResult.ts';
 
-const columns: readonly Column[] = [
-  { name: 'job_id', type: 'int8' },
-  { name: 'status', type: 'text' },
-  { name: 'fraction_completed', type: 'float8' },
-  { name: 'rows', type: 'int8' },
-];
 const privilege = 'SELECT on every table and sequence, as PostgreSQL says; the destination check';
 
 export const backup: Command<'backup'> = {
   kind: 'backup',
   statement: 'BACKUP',
-  columns,
+  columns: jobColumns,
   privilege,
   nature: 'job',
   async run(context, statement) {
-    const { id, result } = await context.jobs.run(await jobOf(context, statement));
-    return { rows: [[BigInt(id), 'succeeded', 1, result.rows]], tag: 'BACKUP' };
+    return runJob(context, await jobOf(context, statement));
   },
 };
 
 export const backupDetached: Command<'backupDetached'> = {
   kind: 'backupDetached',
   statement: 'BACKUP',
-  columns: [columns[0]!],
+  columns: detachedJobColumns,
   privilege,
   nature: 'catalogChange',
   async run(context, statement) {
-    return { rows: [[BigInt(await context.jobs.create(await jobOf(context, statement)))]], tag: 'BACKUP' };
+    return createJob(context, await jobOf(context, statement));
   },
 };
 

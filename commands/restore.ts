@@ -3,41 +3,34 @@ import { PgPierError } from '../errors.ts';
 import { nodeOf, resolveStorage } from '../jobs/destination.ts';
 import type { JobSpec } from '../jobs/job.ts';
 import type { RestorePayload } from '../jobs/restore/restorePayload.ts';
-import type { Column } from '../protocol/values.ts';
 import type { StatementOf } from '../statement/statement.ts';
 import type { Command, CommandContext } from './command.ts';
 import { jobDescription } from './jobDescription.ts';
+import { createJob, detachedJobColumns, jobColumns, runJob } from './jobResult.ts';
 
 type Restore = StatementOf<'restore' | 'restoreDetached'>;
 
-const columns: readonly Column[] = [
-  { name: 'job_id', type: 'int8' },
-  { name: 'status', type: 'text' },
-  { name: 'fraction_completed', type: 'float8' },
-  { name: 'rows', type: 'int8' },
-];
 const privilege = 'CREATEDB for a database, CREATE in the target for tables, as PostgreSQL says; the destination check';
 
 export const restore: Command<'restore'> = {
   kind: 'restore',
   statement: 'RESTORE',
-  columns,
+  columns: jobColumns,
   privilege,
   nature: 'job',
   async run(context, statement) {
-    const { id, result } = await context.jobs.run(await jobOf(context, statement));
-    return { rows: [[BigInt(id), 'succeeded', 1, result.rows]], tag: 'RESTORE' };
+    return runJob(context, await jobOf(context, statement));
   },
 };
 
 export const restoreDetached: Command<'restoreDetached'> = {
   kind: 'restoreDetached',
   statement: 'RESTORE',
-  columns: [columns[0]!],
+  columns: detachedJobColumns,
   privilege,
   nature: 'catalogChange',
   async run(context, statement) {
-    return { rows: [[BigInt(await context.jobs.create(await jobOf(context, statement)))]], tag: 'RESTORE' };
+    return createJob(context, await jobOf(context, statement));
   },
 };
 
