@@ -78,8 +78,9 @@ const tablesQuery = (all: boolean): string => `${all ? '' : wantedQuery}
 select c.oid::text, n.nspname::text as schema, c.relname::text as name, c.relkind::text as kind, pg_table_size(c.oid)::float8 as bytes,
     (pg_relation_size(c.oid) / current_setting('block_size')::int8)::float8 as blocks,
     c.relkind = 'r' and current_setting('server_version_num')::int4 >= 140000 and (select a.amname = 'heap' from pg_am a where a.oid = c.relam) as divisible,
-    has_table_privilege(c.oid, 'SELECT') or has_any_column_privilege(c.oid, 'SELECT') and not exists (select from pg_attribute a
-      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and not has_column_privilege(c.oid, a.attnum, 'SELECT')) as readable,
+    -- NULL: dropped since the query began, which the lock will find out.
+    coalesce(has_table_privilege(c.oid, 'SELECT') or has_any_column_privilege(c.oid, 'SELECT') and not exists (select from pg_attribute a
+      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and not has_column_privilege(c.oid, a.attnum, 'SELECT')), true) as readable,
     array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' order by a.attnum) as columns,
     x.condition
   from pg_class c join pg_namespace n on n.oid = c.relnamespace

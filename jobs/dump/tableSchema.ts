@@ -99,7 +99,8 @@ interface Named {
   readonly name: string;
 }
 
-const key = ({ type, schema, name }: Named): string => JSON.stringify([type, schema ?? '', name]);
+/** In headers, line breaks of a name are blanks. */
+const key = ({ type, schema, name }: Named): string => JSON.stringify([type, schema ?? '', name]).replaceAll(/\\[rn]/g, ' ');
 
 /** A shell type stands before the functions of a base type; a COMMENT and an ACL name what they are of: `TYPE mood`. */
 function isNeeded(entry: DumpEntry, needed: ReadonlySet<string>): boolean {

@@ -30,8 +30,26 @@ export async function readSchema(sql: string): Promise<SchemaEntry[]> {
   }
   const checked: SchemaEntry[] = [];
   for (const { context, statements, ...head } of entries)
-    checked.push({ ...head, context: await read(context), statements: await read(statements) });
+    checked.push(realName({ ...head, context: await read(context), statements: await read(statements) }));
   return checked;
+}
+
+/** pg_dump prints blanks for the line breaks of a name, and a name may hold what looks like the rest of a header; the statement has it as it is. */
+function realName(entry: SchemaEntry): SchemaEntry {
+  const [statement] = entry.statements;
+  if (statement === undefined) return entry;
+  const { kind, tree } = statement;
+  const relation = (kind === 'CreateStmt' ? tree.relation : kind === 'CreateSeqStmt' ? tree.sequence : tree.typevar) as Tree | undefined;
+  const list = (tree.typeName ?? tree.domainname ?? tree.funcname) as
+    | readonly { readonly String?: { readonly sval?: string } }[]
+    | undefined;
+  const parts = Array.isArray(list) ? list.map((part) => part.String?.sval ?? '') : [relation?.schemaname, relation?.relname];
+  const [schema, name] = parts.map((part) => (typeof part === 'string' ? part : '')) as [string, string];
+  if (kind === 'CreateSchemaStmt' && typeof tree.schemaname === 'string')
+    return /[\r\n]/.test(tree.schemaname) ? { ...entry, name: tree.schemaname } : entry;
+  if (parts.length !== 2 || schema === '' || name === '' || (kind === 'CreateFunctionStmt' && !/[\r\n]/.test(name))) return entry;
+  const signature = kind === 'CreateFunctionStmt' ? entry.name.slice(name.length) : '';
+  return { ...entry, schema, name: `${name}${signature}` };
 }
 
 /** Without owners and privileges: everything will belong to who restores. */
