@@ -56,7 +56,8 @@ export function restoreScript({ name, encoding, properties, preData, postData, t
       ? []
       : [
           '-- The database itself; the name may be another one now:',
-          ...properties.map((property) => `-- ${property.replaceAll('\n', ' ')}`),
+          // Not only \n ends a comment of psql's.
+          ...properties.map((property) => `-- ${property.replaceAll(/[\r\n]/g, ' ')}`),
         ]),
     '\\echo restored',
   ];

@@ -62,9 +62,9 @@ export class BlockWriter {
   /** The file ends; the next block opens another. */
   endFile(done: () => void): void {
     this.#then(async () => {
-      const writer = await this.#writer;
+      await (await this.#writer)?.finish();
+      // Kept until then: a file that could not be finished is still to be aborted.
       this.#writer = undefined;
-      await writer?.finish();
       done();
     });
   }
