@@ -1,7 +1,8 @@
 /**
  * Every error of ours, in one table: name, SQLSTATE, text, hint. `docs/errors.md` describes each; a test ties the two together.
  * `{…}` in a text is filled from the values given to `PgPierError`. Words that users match on follow CockroachDB's (spec: external
- * connections); every SQLSTATE is the one PostgreSQL would use for the same kind of mistake.
+ * connections); every SQLSTATE is the one PostgreSQL would use for the same kind of mistake. The file is long because it is the one place
+ * where all of them can be read side by side.
  */
 interface ErrorEntry {
   readonly sqlstate: string;

@@ -15,7 +15,7 @@ export interface Service {
   query<R extends pg.QueryResultRow = pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<readonly R[]>;
 }
 
-export const connectTimeout = 5_000;
+const connectTimeout = 5_000;
 export const statementTimeout = 10_000;
 
 /**

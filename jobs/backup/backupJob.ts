@@ -25,7 +25,7 @@ import { restoreScript } from './restoreScript.ts';
 import { storeText } from './storedFile.ts';
 
 /** Sessions that copy side by side. */
-export const COPY_SESSIONS = Math.max(2, Math.min(4, availableParallelism()));
+const COPY_SESSIONS = Math.max(2, Math.min(4, availableParallelism()));
 /** Beside them: the leader, two of pg_dump, large objects, and one for a login that is retried. */
 const OTHER_SESSIONS = 5;
 

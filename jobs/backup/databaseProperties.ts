@@ -1,6 +1,7 @@
 /** What CREATE DATABASE needs, and what pg_dump leaves to `--create`: comment, settings and privileges of the database itself. */
 import type { BackendSession } from '../backendLogin.ts';
 import { quoteIdentifier, quoteLiteral } from '../transfer/quoteLiteral.ts';
+import { readAclItem } from './aclItem.ts';
 import type { BackedUpDatabase } from './manifest.ts';
 
 export type DatabaseProperties = Pick<
@@ -62,13 +63,12 @@ function assignment(setting: string): string {
 }
 
 function grants(item: string, database: string): string[] {
-  const [, quoted, plain, rights] = /^(?:"((?:[^"]|"")*)"|([^"=]*))=((?:[A-Za-z]\*?)*)\//.exec(item) ?? [];
-  if (rights === undefined) return [];
-  const name = quoted === undefined ? plain! : quoted.replaceAll('""', '"');
-  const grantee = name === '' ? 'PUBLIC' : quoteIdentifier(name);
-  return [...rights.matchAll(/([A-Za-z])(\*?)/g)].flatMap(([, letter, option]) =>
-    words[letter!] === undefined
+  const acl = readAclItem(item);
+  if (acl === undefined) return [];
+  const grantee = acl.grantee === '' ? 'PUBLIC' : quoteIdentifier(acl.grantee);
+  return acl.rights.flatMap(({ letter, grantOption }) =>
+    words[letter] === undefined
       ? []
-      : [`GRANT ${words[letter!]} ON DATABASE ${database} TO ${grantee}${option === '' ? '' : ' WITH GRANT OPTION'};`],
+      : [`GRANT ${words[letter]} ON DATABASE ${database} TO ${grantee}${grantOption ? ' WITH GRANT OPTION' : ''};`],
   );
 }

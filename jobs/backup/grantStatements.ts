@@ -1,5 +1,6 @@
 /** An object's access control list as the GRANT statements that would make it, as CockroachDB prints privileges. */
 import { identifierText } from '../../statement/names.ts';
+import { readAclItem } from './aclItem.ts';
 import type { BackedUpObject } from './manifest.ts';
 
 /** PostgreSQL's letters (acl.h), in the order of its documentation. */
@@ -35,16 +36,12 @@ function objectText({ schema, name, type }: Named): string {
   return `${type.toUpperCase()} ${schema === '' ? own : `${identifierText(schema)}.${own}`}`;
 }
 
-/** `grantee=letters/grantor`, a name in double quotes where it must be, `*` behind a letter for the grant option, no grantee for PUBLIC. */
 function statements(item: string, object: string): string[] {
-  const [, quoted, plain, rights] = /^(?:"((?:[^"]|"")*)"|([^"=]*))=((?:[A-Za-z]\*?)*)\//.exec(item) ?? [];
-  if (rights === undefined) return [`${item};`];
-  const name = quoted === undefined ? plain! : quoted.replaceAll('""', '"');
-  const grantee = name === '' ? 'PUBLIC' : identifierText(name);
-  const all = [...rights.matchAll(/([A-Za-z])(\*?)/g)];
-  if (all.some(([, letter]) => letters[letter!] === undefined)) return [`${item};`];
+  const acl = readAclItem(item);
+  if (acl === undefined || acl.rights.some(({ letter }) => letters[letter] === undefined)) return [`${item};`];
+  const grantee = acl.grantee === '' ? 'PUBLIC' : identifierText(acl.grantee);
   const words = (withOption: boolean) =>
-    all.filter(([, , option]) => (option === '*') === withOption).map(([, letter]) => letters[letter!]!);
+    acl.rights.filter(({ grantOption }) => grantOption === withOption).map(({ letter }) => letters[letter]!);
   return [false, true].flatMap((withOption) => {
     const list = words(withOption);
     return list.length === 0 ? [] : [`GRANT ${list.join(', ')} ON ${object} TO ${grantee}${withOption ? ' WITH GRANT OPTION' : ''};`];

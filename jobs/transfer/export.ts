@@ -80,7 +80,7 @@ function unguessable(delimiter: string): string {
 }
 
 /** `export<id>-n<node>.<chunk>.csv[.gz]`, as CockroachDB names them. */
-export function exportFileName(task: Pick<ExportTask, 'exportId' | 'compression'>, nodeId: number, chunk: number): string {
+function exportFileName(task: Pick<ExportTask, 'exportId' | 'compression'>, nodeId: number, chunk: number): string {
   return `export${task.exportId}-n${nodeId}.${chunk}.csv${task.compression === 'gzip' ? '.gz' : ''}`;
 }
 
@@ -170,7 +170,7 @@ async function takeBack(files: ExportFiles, run: TaskRun): Promise<void> {
 }
 
 /** The warning that names files which could not be taken back. */
-export function leftBehind(names: readonly string[]): Notice {
+function leftBehind(names: readonly string[]): Notice {
   const shown = names.slice(0, 5).join(', ');
   return {
     severity: 'WARNING',

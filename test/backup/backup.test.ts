@@ -16,15 +16,7 @@ import { type DumpLab, startDumpLab } from '../dump/dumpLab.ts';
 import { contentsOf, schemaOf } from '../restore/compare.ts';
 import { fakeRun } from '../restore/restoreLab.ts';
 import { missingPostgres } from '../servers/postgres.ts';
-
-const hasZstd = (() => {
-  try {
-    execFileSync('zstd', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
+import { missingZstd } from '../servers/zstd.ts';
 
 for (const version of [15, 18] as const) {
   describe(`PostgreSQL ${version}`, { skip: missingPostgres(version) || missingPostgres(15) }, () => {
@@ -107,7 +99,7 @@ for (const version of [15, 18] as const) {
       assert.equal(await jobRoles(), 0);
     });
 
-    test('every file is as the manifest says, and zstd reads it', { skip: !hasZstd && 'zstd: not installed' }, async () => {
+    test('every file is as the manifest says, and zstd reads it', { skip: missingZstd }, async () => {
       const name = collection();
       await backupJob.run(run(ofDatabase(name)));
       const { folder, manifest } = theBackup(name);

@@ -11,20 +11,13 @@ import { startDumpLab } from '../dump/dumpLab.ts';
 import { contentsOf, schemaOf } from '../restore/compare.ts';
 import { fakeRun } from '../restore/restoreLab.ts';
 import { missingPostgres, postgresBin } from '../servers/postgres.ts';
-
-const hasZstd = (() => {
-  try {
-    return execFileSync('zstd', ['--version'], { stdio: 'pipe' }).length > 0;
-  } catch {
-    return false;
-  }
-})();
+import { missingZstd } from '../servers/zstd.ts';
 
 const page = readFileSync(new URL('../../docs/restore-by-hand.md', import.meta.url), 'utf8');
 const commands = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, text]) => text!);
 
 for (const version of [15, 18] as const) {
-  const skip = missingPostgres(version) || missingPostgres(15) || (!hasZstd && 'zstd: not installed');
+  const skip = missingPostgres(version) || missingPostgres(15) || missingZstd;
   test(`a backup of PostgreSQL ${version} is restored by the page’s commands`, { skip }, async () => {
     assert.equal(commands.length, 4);
     const lab = await startDumpLab(version);
