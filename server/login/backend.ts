@@ -48,26 +48,31 @@ async function connect(
     ? { path: `${target.host}/.s.PGSQL.${target.port}` }
     : { host: sameAs?.address ?? target.host, port: target.port };
   const wantsTls = !unix && (sameAs?.encrypted ?? (target.sslmode !== 'disable' && target.sslmode !== 'allow'));
-  const finish = (link: SocketLink, certificate: Buffer | undefined, remoteAddress: string | undefined): BackendConnection => ({
-    link,
-    private: unix || link.encrypted,
-    certificate,
-    again: (later) => connect(target, { address: remoteAddress, encrypted: link.encrypted }, later),
-  });
-
   if (!wantsTls) {
     const { link, remoteAddress } = await connectSocketLink(address, signal);
-    return finish(link, undefined, remoteAddress);
+    return connection(target, link, undefined, remoteAddress);
   }
   const { link, remoteAddress } = await connectPlainLink(address, signal);
   const answer = await askForTls(link, signal);
   if (answer === 'S') {
     const secured = await connectTls(link.release(), target, signal);
-    return finish(new SocketLink(secured), secured.getPeerX509Certificate()?.raw, remoteAddress);
+    return connection(target, new SocketLink(secured), secured.getPeerX509Certificate()?.raw, remoteAddress);
   }
-  if (target.sslmode === 'prefer' && !sameAs) return finish(link, undefined, remoteAddress);
+  if (target.sslmode === 'prefer' && !sameAs) return connection(target, link, undefined, remoteAddress);
   link.destroy();
   throw backendUnreachable('it does not support TLS');
+}
+
+/** `again` lives as long as the session: it holds on to nothing of how this connection was made. */
+function connection(
+  target: BackendTarget,
+  link: SocketLink,
+  certificate: Buffer | undefined,
+  address: string | undefined,
+): BackendConnection {
+  const { encrypted } = link;
+  const again = (signal: AbortSignal): Promise<BackendConnection> => connect(target, { address, encrypted }, signal);
+  return { link, private: encrypted || target.host.startsWith('/'), certificate, again };
 }
 
 /** Reads exactly one byte: more in the same moment was put there by somebody on the way (CVE-2021-23222). */

@@ -3,8 +3,10 @@ import type * as net from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
 import { errorResponse } from '../../protocol/backend/errorResponse.ts';
+import type { CancelKey } from '../../protocol/frontend/cancelRequest.ts';
 import { asksForReplication, type StartupMessage } from '../../protocol/frontend/startupMessage.ts';
 import { lingeringClose } from '../link/lingeringClose.ts';
+import type { Link } from '../link/link.ts';
 import { withOwnBuffer } from '../link/ownBuffer.ts';
 import { SocketLink } from '../link/socketLink.ts';
 import { authenticate, BackendRefusal } from './authenticate.ts';
@@ -13,7 +15,7 @@ import { type CancelRegistry, forwardCancel } from './cancel.ts';
 import { relayGreeting } from './greeting.ts';
 import { BadLength, LinkReader, PeerGone } from './linkReader.ts';
 import type { ListenerOptions } from './listenerOptions.ts';
-import type { SessionHandle } from './loggedIn.ts';
+import type { LoggedIn, SessionHandle } from './loggedIn.ts';
 import { type ClientLeg, receiveStartup } from './startup.ts';
 
 export interface ConnectionContext {
@@ -140,14 +142,12 @@ export class Connection {
       database,
       replication,
       backendPid: greeting.key?.backend.pid,
-      forwardCancel: async () => {
-        if (greeting.key) await forwardCancel(greeting.key.backend, backend);
-      },
+      forwardCancel: cancelForwarding(greeting.key?.backend, backend.again),
     });
     if (greeting.key) cancels.register({ pid: greeting.key.backend.pid, secret: greeting.key.secret }, handle);
     // A FIN that came with the login's last bytes: the session hears of it as of any other, after those bytes.
-    if (ended.client) setImmediate(() => link.onEnd());
-    if (ended.backend) setImmediate(() => backend.link.onEnd());
+    if (ended.client) endSoon(link);
+    if (ended.backend) endSoon(backend.link);
     options.log.debug({ peer: this.#peer, ...printableWho(this.#who), tls: link.encrypted, replication }, 'logged in');
     return { kind: 'session', handle };
   }
@@ -191,6 +191,17 @@ export class Connection {
     await lingeringClose(this.#leg.link);
     return { kind: 'refused' };
   }
+}
+
+/** A function of its own, as `endSoon` is: a closure inside `#logIn` would keep all of the login for as long as the session lasts. */
+function cancelForwarding(key: CancelKey | undefined, again: BackendConnection['again']): LoggedIn['forwardCancel'] {
+  return async () => {
+    if (key) await forwardCancel(key, { again });
+  };
+}
+
+function endSoon(link: Link): void {
+  setImmediate(() => link.onEnd());
 }
 
 function fatal(name: 'loginTimeout' | 'listenerStopping' | 'loopbackOnly'): PgPierError {
