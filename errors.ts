@@ -242,6 +242,12 @@ export const errors = {
   loginTimeout: { sqlstate: '57014', text: 'canceling authentication due to timeout' },
   listenerStopping: { sqlstate: '57P03', text: 'PgPier is shutting down' },
   tooManyConnections: { sqlstate: '53300', text: 'sorry, too many clients already' },
+  tooManyConnectionsOfRole: { sqlstate: '53300', text: 'too many connections for role "{role}"' },
+  clientNetwork: {
+    sqlstate: '28000',
+    text: 'connections from {address} are refused',
+    hint: 'The setting PGPIER_ALLOW_CLIENTS names the networks that may connect.',
+  },
   cannotListen: { sqlstate: '58030', text: 'cannot listen on {address}: {reason}' },
   tlsKeyPair: { sqlstate: 'F0000', text: 'the TLS certificate and key cannot be used: {reason}' },
 

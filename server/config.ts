@@ -9,6 +9,7 @@ import { type ConnectionTarget, type Defaults, parseConnectionUri } from './conf
 import { readPasswordFile } from './configuration/passwordFile.ts';
 import { type SettingName, variableOf } from './configuration/settings.ts';
 import { type Environment, readSources } from './configuration/sources.ts';
+import type { Limits } from './login/clientLimits.ts';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -37,6 +38,8 @@ export interface Config {
   readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly required: boolean };
   /** `address/length` each. */
   readonly allowNetworks: readonly string[];
+  readonly limits: Limits;
+  readonly loginTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
   /** Absent: the file `secret.key` in the data directory. */
@@ -169,13 +172,14 @@ export function readConfig(argv: readonly string[], environment: Environment): R
   if (tlsRequired && given('tls-cert') === undefined && given('tls-key') === undefined)
     wrong('tls-required', 'needs PGPIER_TLS_CERT and PGPIER_TLS_KEY beside it');
 
-  const allowNetworks: string[] = [];
-  for (const text of (given('allow-networks') ?? '').split(',').map((each) => each.trim())) {
-    if (text === '') continue;
-    const cidr = parseCidr(text);
-    if (cidr === undefined) wrong('allow-networks', `holds "${text}"; a network is written 10.1.0.0/16 or fd00::/8`);
-    else allowNetworks.push(cidr);
-  }
+  const networks = (name: 'allow-networks' | 'allow-clients'): string[] => {
+    const texts = (given(name) ?? '').split(',').map((each) => each.trim());
+    return texts.flatMap((text) => {
+      if (text === '') return [];
+      return parseCidr(text) ?? wrong(name, `holds "${text}"; a network is written 10.1.0.0/16 or fd00::/8`) ?? [];
+    });
+  };
+  const allowNetworks = networks('allow-networks');
   if (embedded && given('allow-networks') === undefined) allowNetworks.push('127.0.0.0/8', '::1/128');
 
   const keyText = given('secret-key');
@@ -200,6 +204,12 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     nodeId: integer('node-id', 1, 1, 2_147_483_647),
     ...(certFile && keyFile && { tls: { certFile, keyFile, required: tlsRequired } }),
     allowNetworks,
+    limits: {
+      ...(given('allow-clients') !== undefined && { clientNetworks: networks('allow-clients') }),
+      maxConnections: integer('max-connections', 0, 0, 1_000_000) || Number.POSITIVE_INFINITY,
+      maxConnectionsPerRole: integer('max-connections-per-role', 0, 0, 1_000_000) || Number.POSITIVE_INFINITY,
+    },
+    loginTimeoutMs: integer('login-timeout', 60, 1, 600) * 1000,
     drainTimeoutMs: integer('drain-timeout', 10, 0, 86_400) * 1000,
     logLevel: choice('log-level', logLevels, 'info'),
     ...(keyText !== undefined

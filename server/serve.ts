@@ -57,7 +57,10 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
       void lifecycle.stopNow().then(() => process.exit(1));
     }
   };
-  process.on('SIGTERM', onSignal).on('SIGINT', onSignal).on('SIGHUP', onSignal);
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  let reload = (): void => log.info({}, 'SIGHUP: there is nothing to read again yet');
+  // The end of a terminal, where there is one; else the operator's wish, as PostgreSQL takes it.
+  process.on('SIGHUP', (name) => (process.stdin.isTTY || config.command === 'worker' ? onSignal(name) : reload()));
   // npm (or its shell) that is killed outright passes nothing on; without it nobody would end this.
   const parent = process.ppid;
   if (process.env.npm_lifecycle_event !== undefined)
@@ -80,10 +83,15 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
   };
 
   // SIGTERM before the ready line gives the start up: the part that is coming up ends first, then those that run.
-  const begun = config.command === 'worker' ? startWorker(config, lifecycle, log) : start(config, lifecycle, log, starting.signal, failed);
+  const begun: Promise<{ readyLine: string; reload?: () => void }> =
+    config.command === 'worker'
+      ? startWorker(config, lifecycle, log).then((readyLine) => ({ readyLine }))
+      : start(config, lifecycle, log, starting.signal, failed);
   const settled = begun.then(
-    (readyLine) => {
+    (started) => {
       keepYoungHeapSmall();
+      const { readyLine } = started;
+      if (started.reload) reload = started.reload;
       if (told === undefined) process.stdout.write(`${readyLine}\n`);
     },
     async (error: unknown) => {

@@ -16,7 +16,7 @@ import { startEmbedded } from './embedded.ts';
 import { jobWorkerSettings, storageSettingsOf } from './jobWorker.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
-import { type Listener, startListener } from './login/listener.ts';
+import { type Listener, type ListenerTls, startListener } from './login/listener.ts';
 import { type Figure, startHttp } from './metrics.ts';
 import { catalogLogin, findServiceLogin, loginUrl } from './serviceLogin.ts';
 import { createStartSession } from './session/session.ts';
@@ -24,17 +24,20 @@ import { createStartSession } from './session/session.ts';
 /** What workers are given to end their tasks once no session is left. */
 const WORKERS_STOP_MS = 5_000;
 
-/**
- * @param failed called when something that was started goes away by itself
- * @returns the ready line
- */
+export interface Started {
+  readonly readyLine: string;
+  /** Reads again what may change under running sessions: certificate and key. Never throws; the log tells. */
+  reload(): void;
+}
+
+/** @param failed called when something that was started goes away by itself */
 export async function start(
   config: Config,
   lifecycle: Lifecycle,
   log: Log,
   signal: AbortSignal,
   failed: (what: string) => void,
-): Promise<string> {
+): Promise<Started> {
   const { target, dataDirectory } = await findBackend(config, lifecycle, log, signal, failed);
   signal.throwIfAborted();
   const service = await findServiceLogin(target, 'the backend');
@@ -83,20 +86,16 @@ export async function start(
   const passwordless = config.backend.kind === 'embedded' && config.backend.password === undefined;
   listener = await startListener({
     ...config.listen,
-    ...(config.tls && {
-      tls: {
-        cert: readFileSync(config.tls.certFile, 'utf8'),
-        key: readFileSync(config.tls.keyFile, 'utf8'),
-        required: config.tls.required,
-      },
-    }),
+    ...(config.tls && { tls: readTls(config.tls) }),
     backend: { ...loginPath(target), ...rootCertificate(target) },
     auth: { mode: config.auth, trustedBackend: config.trustBackend || passwordless, loopbackOnly: passwordless },
     startSession: createStartSession({ catalog, workers, jobs: jobs.of, logins, log }),
     log,
+    limits: config.limits,
+    loginTimeoutMs: config.loginTimeoutMs,
     drainTimeoutMs: config.drainTimeoutMs,
   });
-  const { stop, address } = listener;
+  const { stop, address, reloadTls } = listener;
   lifecycle.add('listener', () => {
     http?.draining();
     return stop();
@@ -104,7 +103,25 @@ export async function start(
   signal.throwIfAborted();
   const host = ['::', '0.0.0.0'].includes(config.listen.host) ? '127.0.0.1' : config.listen.host;
   const encode = encodeURIComponent;
-  return `pgpier ready: postgres://${encode(target.user)}@${formatAddress({ host, port: address.port })}/${encode(target.database)}`;
+  return {
+    readyLine: `pgpier ready: postgres://${encode(target.user)}@${formatAddress({ host, port: address.port })}/${encode(target.database)}`,
+    reload: () => reloadCertificate(config, reloadTls, log),
+  };
+}
+
+function reloadCertificate({ tls }: Config, reloadTls: Listener['reloadTls'], log: Log): void {
+  if (tls === undefined) return log.info({}, 'SIGHUP: there is no certificate to read again');
+  try {
+    reloadTls(readTls(tls));
+    log.info({ certificate: tls.certFile }, 'SIGHUP: certificate and key read again; handshakes from now on show them');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error({ certificate: tls.certFile, reason }, 'SIGHUP: certificate and key cannot be used; the old ones stay in use');
+  }
+}
+
+function readTls({ certFile, keyFile, required }: NonNullable<Config['tls']>): ListenerTls {
+  return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8'), required };
 }
 
 interface Backend {

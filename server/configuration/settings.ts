@@ -45,6 +45,10 @@ export const settings = [
   { name: 'tls-cert', value: 'FILE', description: "certificate chain (PEM) for clients' TLS" },
   { name: 'tls-key', value: 'FILE', description: 'its private key (PEM)' },
   { name: 'tls-required', description: 'refuse clients that do not ask for TLS' },
+  { name: 'allow-clients', value: 'CIDR,…', description: 'networks that clients may connect from', default: 'any' },
+  { name: 'max-connections', value: 'N', description: 'clients at once, logins under way included; 0: no limit', default: '0' },
+  { name: 'max-connections-per-role', value: 'N', description: 'sessions of one role at once; 0: no limit', default: '0' },
+  { name: 'login-timeout', value: 'SECONDS', description: 'from connecting to being logged in', default: '60' },
   {
     name: 'allow-networks',
     value: 'CIDR,…',

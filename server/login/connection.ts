@@ -12,6 +12,7 @@ import { SocketLink } from '../link/socketLink.ts';
 import { authenticate, BackendRefusal } from './authenticate.ts';
 import { type BackendConnection, connectBackend } from './backend.ts';
 import { type CancelRegistry, forwardCancel } from './cancel.ts';
+import type { ClientLimits, Leave } from './clientLimits.ts';
 import { relayGreeting } from './greeting.ts';
 import { BadLength, LinkReader, PeerGone } from './linkReader.ts';
 import type { ListenerOptions } from './listenerOptions.ts';
@@ -20,10 +21,10 @@ import { type ClientLeg, receiveStartup } from './startup.ts';
 
 export interface ConnectionContext {
   readonly options: ListenerOptions;
+  /** As of now: certificates are reloaded under running sessions. */
   readonly tls: { readonly context: SecureContext; readonly required: boolean } | undefined;
   readonly cancels: CancelRegistry;
-  /** Says why a client is refused before anything is asked of the backend. */
-  admit(): PgPierError | undefined;
+  readonly limits: ClientLimits;
 }
 
 export type ConnectionEnd =
@@ -45,6 +46,8 @@ export class Connection {
   readonly #interrupt = new AbortController();
   #interruption: Interruption = { kind: 'none' };
   #backend: BackendConnection | undefined;
+  /** What the login has taken of the limits; the session's from its beginning on. */
+  readonly #places: Leave[] = [];
   /** Who wants to log in, once known: until then a timeout says nothing. */
   #who: { user: string; database: string } | undefined;
 
@@ -83,6 +86,7 @@ export class Connection {
       return await this.#refuse(error);
     } finally {
       clearTimeout(timer);
+      for (const leave of this.#places) leave();
     }
   }
 
@@ -110,8 +114,7 @@ export class Connection {
     const { user, database, replication } = readWho(message);
     this.#who = { user, database };
     if (options.auth.loopbackOnly && !isLoopback(this.#peer)) throw fatal('loopbackOnly');
-    const refusal = this.#context.admit();
-    if (refusal) throw refusal;
+    this.#places.push(this.#context.limits.enter(this.#peer));
 
     const backend = await connectBackend(options.backend, this.#interrupt.signal);
     this.#backend = backend;
@@ -123,7 +126,11 @@ export class Connection {
         client: { link: client.link, reader: client.reader, private: client.link.encrypted },
         backend: { link: backend.link, reader, private: backend.private, certificate: backend.certificate },
         policy: options.auth,
-      }).then(() => relayGreeting(client.link, reader)),
+      }).then(() => {
+        this.#interrupt.signal.throwIfAborted();
+        this.#places.push(this.#context.limits.authenticated(user));
+        return relayGreeting(client.link, reader);
+      }),
     );
     if (client.reader.gone) throw new PeerGone('client');
     if (reader.gone) throw new PeerGone('backend');
@@ -144,6 +151,7 @@ export class Connection {
       backendPid: greeting.key?.backend.pid,
       forwardCancel: cancelForwarding(greeting.key?.backend, backend.again),
     });
+    leaveAtEnd(handle, this.#places.splice(0));
     if (greeting.key) cancels.register({ pid: greeting.key.backend.pid, secret: greeting.key.secret }, handle);
     // A FIN that came with the login's last bytes: the session hears of it as of any other, after those bytes.
     if (ended.client) endSoon(link);
@@ -193,11 +201,18 @@ export class Connection {
   }
 }
 
-/** A function of its own, as `endSoon` is: a closure inside `#logIn` would keep all of the login for as long as the session lasts. */
+/** A function of its own, as the next two are: a closure inside `#logIn` would keep all of the login for as long as the session lasts. */
 function cancelForwarding(key: CancelKey | undefined, again: BackendConnection['again']): LoggedIn['forwardCancel'] {
   return async () => {
     if (key) await forwardCancel(key, { again });
   };
+}
+
+function leaveAtEnd(handle: SessionHandle, places: readonly Leave[]): void {
+  const leave = (): void => {
+    for (const each of places) each();
+  };
+  handle.done.then(leave, leave);
 }
 
 function endSoon(link: Link): void {

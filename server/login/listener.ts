@@ -3,8 +3,9 @@ import * as net from 'node:net';
 import { PgPierError } from '../../errors.ts';
 import { socketOptions } from '../link/socketLink.ts';
 import { CancelRegistry } from './cancel.ts';
+import { ClientLimits } from './clientLimits.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
-import type { Listener, ListenerOptions } from './listenerOptions.ts';
+import type { Listener, ListenerOptions, ListenerTls } from './listenerOptions.ts';
 import type { SessionHandle } from './loggedIn.ts';
 import { listenerTlsContext } from './tls.ts';
 
@@ -17,13 +18,14 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const logins = new Map<Connection, Promise<void>>();
   const sessions = new Set<SessionHandle>();
   const counters = { accepted: 0, loggedIn: 0, refused: 0, cancelRequests: 0 };
-  const limit = options.maxConnections ?? Number.POSITIVE_INFINITY;
-  /** Logins that have been admitted and are not sessions yet, beside the sessions. */
+  let tls = options.tls && encryption(options.tls);
   const context: ConnectionContext = {
     options,
-    tls: options.tls ? { context: listenerTlsContext(options.tls), required: options.tls.required ?? false } : undefined,
+    get tls() {
+      return tls;
+    },
     cancels: new CancelRegistry(),
-    admit: () => (logins.size + sessions.size > limit ? new PgPierError('tooManyConnections', {}, { severity: 'FATAL' }) : undefined),
+    limits: new ClientLimits(options.limits ?? {}),
   };
 
   const accept = async (connection: Connection): Promise<void> => {
@@ -82,11 +84,18 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       return sessions.size;
     },
     counters,
+    reloadTls: (files) => {
+      tls = encryption(files);
+    },
     stop: () => {
       stopping ??= stop();
       return stopping;
     },
   };
+}
+
+function encryption(files: ListenerTls): NonNullable<ConnectionContext['tls']> {
+  return { context: listenerTlsContext(files), required: files.required ?? false };
 }
 
 function listen(server: net.Server, { host, port }: ListenerOptions): Promise<void> {

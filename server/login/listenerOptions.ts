@@ -1,4 +1,5 @@
 /** What the listener is told at start (server/config.ts makes these from flags, environment and file). */
+import type { Limits } from './clientLimits.ts';
 import type { StartSession } from './loggedIn.ts';
 
 /** libpq's meaning of each, except that `allow` does not try again with TLS; ignored for a unix socket, as in libpq. */
@@ -58,8 +59,7 @@ export interface ListenerOptions {
   readonly loginTimeoutMs?: number;
   /** How long `stop()` waits for busy sessions before it ends them; default 30 000. */
   readonly drainTimeoutMs?: number;
-  /** Clients at once, those still logging in included; default no limit. Above it: FATAL 53300. */
-  readonly maxConnections?: number;
+  readonly limits?: Limits;
 }
 
 export interface Listener {
@@ -69,6 +69,8 @@ export interface Listener {
   readonly sessionCount: number;
   /** Since the start. */
   readonly counters: { readonly accepted: number; readonly loggedIn: number; readonly refused: number; readonly cancelRequests: number };
+  /** Handshakes from now on show these. Throws PgPierError `tlsKeyPair`, and goes on with the old ones. */
+  reloadTls(files: ListenerTls): void;
   /** Stops accepting, ends logins, drains sessions (`SessionHandle.drain`), after `drainTimeoutMs` destroys what is left. */
   stop(): Promise<void>;
 }

@@ -204,7 +204,7 @@ test('a taken port and a key that is not the certificate’s are errors at start
 
 test('above maxConnections a client is refused with 53300', async () => {
   const backend = await fakeBackend(() => {});
-  const lab = await startLab({ port: backend.port }, {}, { maxConnections: 1 });
+  const lab = await startLab({ port: backend.port }, {}, { limits: { maxConnections: 1 } });
   const first = await RawClient.connect(lab.port);
   first.send(startup());
   await first.until(() => backend.connections.length === 1);
