@@ -1,0 +1,39 @@
+/** Two runs of a check side by side. */
+import type { Item } from './check.ts';
+
+export interface Row {
+  readonly check: string;
+  readonly items: number;
+  readonly passedBare: number;
+  readonly passedPgpier: number;
+  /** What fails on PostgreSQL alone too. */
+  readonly failBoth: readonly string[];
+  /** What PostgreSQL alone does otherwise: each is a defect. */
+  readonly differences: readonly string[];
+}
+
+export function compare(check: string, bare: readonly Item[], pgpier: readonly Item[]): Row {
+  const through = new Map(pgpier.map((item) => [item.name, item]));
+  const differences = bare.flatMap((item) => {
+    const other = through.get(item.name);
+    if (other === undefined) return [`${item.name}: missing through PgPier`];
+    if (item.failure === undefined && other.failure !== undefined) return [`${item.name}: ${other.failure}`];
+    if (item.output === other.output) return [];
+    return [`${item.name}: ${firstDifference(item.output ?? '', other.output ?? '')}`];
+  });
+  const failBoth = bare.flatMap(({ name, failure }) =>
+    failure !== undefined && through.get(name)?.failure !== undefined ? [`${name}: ${failure}`] : [],
+  );
+  const known = new Set(bare.map(({ name }) => name));
+  for (const { name } of pgpier) if (!known.has(name)) differences.push(`${name}: only through PgPier`);
+  return { check, items: bare.length, passedBare: passed(bare), passedPgpier: passed(pgpier), failBoth, differences };
+}
+
+const passed = (items: readonly Item[]): number => items.filter(({ failure }) => failure === undefined).length;
+
+function firstDifference(bare: string, pgpier: string): string {
+  const [lines, others] = [bare.split('\n'), pgpier.split('\n')];
+  const at = lines.findIndex((line, i) => line !== others[i]);
+  const shown = (line: string | undefined): string => (line === undefined ? 'nothing' : JSON.stringify(line.slice(0, 160)));
+  return at < 0 ? `more output: ${shown(others[lines.length])}` : `line ${at + 1} is ${shown(others[at])}, bare ${shown(lines[at])}`;
+}
