@@ -28,5 +28,7 @@ export interface Check {
   readonly description: string;
   /** Why it cannot run here; false where it can. */
   missing(): string | false;
+  /** What the table has to say beside the figures. */
+  readonly note?: () => string;
   run(endpoint: Endpoint): Promise<readonly Item[]>;
 }

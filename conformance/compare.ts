@@ -14,6 +14,8 @@ export interface Row {
 
 export function compare(check: string, bare: readonly Item[], pgpier: readonly Item[]): Row {
   const through = new Map(pgpier.map((item) => [item.name, item]));
+  /** Passed with other output is not passed. */
+  const same = new Set(bare.filter((item) => item.output === through.get(item.name)?.output).map(({ name }) => name));
   const differences = bare.flatMap((item) => {
     const other = through.get(item.name);
     if (other === undefined) return [`${item.name}: missing through PgPier`];
@@ -24,9 +26,17 @@ export function compare(check: string, bare: readonly Item[], pgpier: readonly I
   const failBoth = bare.flatMap(({ name, failure }) =>
     failure !== undefined && through.get(name)?.failure !== undefined ? [`${name}: ${failure}`] : [],
   );
+  if (bare.length === 0) differences.push('nothing was run');
   const known = new Set(bare.map(({ name }) => name));
   for (const { name } of pgpier) if (!known.has(name)) differences.push(`${name}: only through PgPier`);
-  return { check, items: bare.length, passedBare: passed(bare), passedPgpier: passed(pgpier), failBoth, differences };
+  return {
+    check,
+    items: bare.length,
+    passedBare: passed(bare),
+    passedPgpier: passed(pgpier.filter((item) => same.has(item.name))),
+    failBoth,
+    differences,
+  };
 }
 
 const passed = (items: readonly Item[]): number => items.filter(({ failure }) => failure === undefined).length;

@@ -23,10 +23,17 @@ if (unknown.length > 0) {
   say(`there is no check ${unknown.join(', ')}; there are ${checks.map(({ name }) => name).join(', ')}`);
   process.exit(2);
 }
+if (values.write && names) {
+  say('--write needs all checks: it would leave a table of some');
+  process.exit(2);
+}
 const chosen = checks.filter(({ name }) => names?.includes(name) ?? true);
 if (values.list) for (const { name, description, missing } of checks) say(`${name.padEnd(14)}${missing() || description}`);
-else if (missingPostgres(15)) say(`conformance skipped: ${missingPostgres(15)}`);
-else process.exitCode = await main();
+else if (missingPostgres(15)) {
+  say(`conformance cannot run: ${missingPostgres(15)}`);
+  process.exitCode = 2;
+}
+if (!values.list && !missingPostgres(15)) process.exitCode = await main();
 
 async function main(): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), 'pgpier-conformance-'));
@@ -75,7 +82,11 @@ async function main(): Promise<number> {
     mkdirSync(own, { mode: 0o755 });
     const database = `conformance_${check.name.replace(/\W/g, '')}_${name}`;
     await run(place('bare', postgres.port, 'postgres', own), 'createdb', ['-T', 'template0', database]);
-    return check.run(place(name, port, database, own));
+    try {
+      return await check.run(place(name, port, database, own));
+    } catch (error) {
+      return [{ name: `the check itself at ${name}`, failure: String(error) }];
+    }
   }
 
   function place(name: Endpoint['name'], port: number, database: string, own: string): Endpoint {
@@ -98,8 +109,9 @@ function write(rows: readonly Row[], skipped: readonly string[], server: string)
     (row) =>
       `| ${row.check} | ${described(row.check)} | ${row.passedBare} of ${row.items} | ${row.passedPgpier} of ${row.items} | ${row.differences.length || 'none'} |\n`,
   );
+  const notes = rows.flatMap(({ check: name }) => checks.find((check) => check.name === name)?.note?.() ?? []).map((each) => `${each}\n`);
   const left = skipped.map((each) => `Skipped: ${each}.\n`).join('');
-  const table = `PostgreSQL ${server}, ${new Date().toISOString().slice(0, 10)}:\n\n${head}${body.join('')}${left && `\n${left}`}`;
+  const table = `PostgreSQL ${server}, ${new Date().toISOString().slice(0, 10)}:\n\n${head}${body.join('')}${notes.length > 0 ? `\n${notes.join('')}` : ''}${left && `\n${left}`}`;
   const text = readFileSync(page, 'utf8');
   writeFileSync(
     page,

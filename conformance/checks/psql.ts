@@ -1,4 +1,4 @@
-/** What psql does on the wire beyond plain queries: \\watch, \\gdesc, \\bind, cursors, COPY, errors, notices. */
+/** What psql does on the wire beyond plain queries: \\watch, \\gdesc, cursors, COPY, errors, notices. */
 import type { Check } from '../check.ts';
 import { missingProgram, run } from '../programs.ts';
 
@@ -45,13 +45,6 @@ export const psql: Check = {
         .replace(/with PID \d+/g, 'with PID n');
       items.push({ name, output });
     }
-    const watched = await run(
-      endpoint,
-      'psql',
-      ['-XqAt', '-c', "set statement_timeout = '30s'", '-f', '-'],
-      "select i, 1 / (i < 4)::int as ok from nextval('w') i \\watch 0.1\n",
-    );
-    items.push({ name: '\\watch without its sequence', output: watched.error.replace(/psql:.*?: /g, '') });
     const counted = await run(
       endpoint,
       'psql',

@@ -1,6 +1,7 @@
-/** PostgreSQL's own regression suite, of the server's own version: its sources come from Debian, regress.so is built from them. */
+/** PostgreSQL's own regression suite: its sources come from Debian, regress.so is built from them. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Check, Item } from '../check.ts';
@@ -9,7 +10,11 @@ import { environment, programPath, run } from '../programs.ts';
 const cache = join(homedir(), '.cache', 'pgpier', 'conformance');
 const pgRegress = '/usr/lib/postgresql/15/lib/pgxs/src/test/regress/pg_regress';
 const headers = '/usr/include/postgresql/15/server';
-const pools = ['http://deb.debian.org/debian/pool/main', 'http://deb.debian.org/debian-security/pool/updates/main'];
+/** SHA-256 of PostgreSQL's release archives, as Debian's signed .dsc files have them: what is compiled and loaded into a server is known. */
+const releases: Readonly<Record<string, string>> = {
+  '15.18': '11df0df97fe3ea4ba9a791faaf39cee1d2fe571e78885b5b55d8517d27c323b4',
+  '15.19': 'e1a64a87a46b825b88c082e4518161a47aab53c45694964f8ba1df28f7859f89',
+};
 
 export const regress: Check = {
   name: 'pg_regress',
@@ -24,6 +29,8 @@ export const regress: Check = {
       return `the sources of PostgreSQL ${version()} cannot be had: ${(error as Error).message.split('\n')[0]}`;
     }
   },
+  note: () =>
+    `The tests of pg_regress are those of PostgreSQL ${releaseFor(version())}; what fails on both alike fails with the same diff.`,
   async run(endpoint) {
     const directory = join(endpoint.directory, 'regress');
     cpSync(sources(), directory, { recursive: true });
@@ -63,38 +70,47 @@ function version(): string {
   return /\d+\.\d+/.exec(execFileSync(programPath('postgres'), ['--version'], { encoding: 'utf8' }))![0];
 }
 
-/** Minor releases before the server's own that do where Debian has no sources of it: tests change little, and both endpoints run the same. */
-const olderMinors = 4;
-
-/** src/test/regress with regress.so, fetched and built once: of the server's version, or of the newest one before it that Debian has. */
+/** src/test/regress with regress.so, fetched and built once: of the newest known release that is not newer than the server. */
 function sources(): string {
-  const [major, minor] = version().split('.').map(Number) as [number, number];
-  const candidates = Array.from({ length: olderMinors + 1 }, (_, i) => `${major}.${minor - i}`);
-  const built = candidates.map(folderOf).find((folder) => existsSync(join(folder, 'regress.so')));
-  if (built !== undefined) return built;
+  const release = releaseFor(version());
+  if (release === undefined) throw new Error(`no known release is as old as the server; there are ${Object.keys(releases).join(', ')}`);
+  const folder = folderOf(release);
+  if (existsSync(join(folder, 'regress.so'))) return folder;
   mkdirSync(cache, { recursive: true });
-  const found = candidates.find((candidate) => pools.some((pool) => fetchSources(candidate, pool)));
-  if (found === undefined) throw new Error(`Debian has none of ${candidates.join(', ')}`);
-  execFileSync('tar', ['-xjf', archiveOf(found), '-C', cache, `postgresql-${found}/src/test/regress`, `postgresql-${found}/contrib/spi`]);
-  const contrib = join(cache, `postgresql-${found}`, 'contrib', 'spi');
-  const folder = folderOf(found);
+  if (!existsSync(archiveOf(release))) fetchSources(release);
+  execFileSync('tar', [
+    '-xjf',
+    archiveOf(release),
+    '-C',
+    cache,
+    `postgresql-${release}/src/test/regress`,
+    `postgresql-${release}/contrib/spi`,
+  ]);
+  const contrib = join(cache, `postgresql-${release}`, 'contrib', 'spi');
   for (const module of ['autoinc', 'refint']) build(join(contrib, `${module}.c`), join(folder, `${module}.so`), contrib);
   build(join(folder, 'regress.c'), join(folder, 'regress.so'), contrib);
   return folder;
 }
 
+function releaseFor(server: string): string | undefined {
+  const minor = (release: string): number => Number(release.split('.')[1]);
+  const usable = Object.keys(releases).filter((release) => minor(release) <= minor(server));
+  return usable.sort((a, b) => minor(b) - minor(a))[0];
+}
+
 const folderOf = (release: string): string => join(cache, `postgresql-${release}`, 'src', 'test', 'regress');
 const archiveOf = (release: string): string => join(cache, `postgresql-${release}.tar.bz2`);
 
-function fetchSources(release: string, pool: string): boolean {
-  if (existsSync(archiveOf(release))) return true;
-  const url = `${pool}/p/postgresql-15/postgresql-15_${release}.orig.tar.bz2`;
-  try {
-    execFileSync('curl', ['-sSf', '--max-time', '120', '-o', archiveOf(release), url], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
+/** From where apt has the server itself; under its name only once it is whole and what it should be. */
+function fetchSources(release: string): void {
+  const uris = execFileSync('apt-get', ['download', '--print-uris', 'postgresql-15'], { encoding: 'utf8', cwd: cache });
+  const pool = /'(https?:\/\/[^']+)\/[^/']+'/.exec(uris)?.[1];
+  if (pool === undefined) throw new Error('apt does not know postgresql-15');
+  const partial = `${archiveOf(release)}.partial`;
+  execFileSync('curl', ['-sSf', '--max-time', '120', '-o', partial, `${pool}/postgresql-15_${release}.orig.tar.bz2`], { stdio: 'ignore' });
+  const sum = createHash('sha256').update(readFileSync(partial)).digest('hex');
+  if (sum !== releases[release]) throw new Error(`what was fetched is not the release: SHA-256 ${sum}`);
+  renameSync(partial, archiveOf(release));
 }
 
 function build(source: string, out: string, contrib: string): void {

@@ -44,7 +44,17 @@ test('other output, a new failure, a missing and an additional item are differen
     'gone: missing through PgPier',
     'new: only through PgPier',
   ]);
-  assert.deepEqual([row.passedBare, row.passedPgpier, row.failBoth], [4, 3, ['fails: x']]);
+  assert.deepEqual([row.passedBare, row.passedPgpier, row.failBoth], [4, 1, ['fails: x']]);
+});
+
+test('a check that ran nothing is no check that found nothing', () => {
+  assert.deepEqual(compare('empty', [], []).differences, ['nothing was run']);
+});
+
+test('a table of some checks is not written over that of all', async () => {
+  const { code, out } = await run('--only', 'psql', '--write');
+  assert.equal(code, 2);
+  assert.match(out, /--write needs all checks/);
 });
 
 function run(...args: string[]): Promise<{ code: number; out: string }> {
