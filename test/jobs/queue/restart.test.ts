@@ -94,7 +94,8 @@ describe('backups and the processes that carry them out', { skip: missingPostgre
       if (end === 'cancel') await client.query(`CANCEL JOB ${id}`);
       else {
         const lose = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pgpier BACKUP%'";
-        for (let lost = 0; lost === 0; ) lost = (await direct.query(lose)).rows.length;
+        // A transaction sees pg_stat_activity as it was at its first look, and this one stays open to hold the lock.
+        for (let lost = 0; lost === 0; lost = (await direct.query(lose)).rows.length) await direct.query('select pg_stat_clear_snapshot()');
       }
       await becomes(client, id, end === 'cancel' ? 'canceled' : 'failed');
       await direct.query('rollback');
