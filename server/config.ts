@@ -4,6 +4,7 @@ import { availableParallelism, homedir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { readMasterKey } from '../catalog/secretKey.ts';
 import { Secret } from '../catalog/secrets.ts';
+import { type AuthSetting, authSettings } from './authPolicy.ts';
 import { type Address, isLoopbackHost, parseAddress, parseCidr } from './configuration/address.ts';
 import { type ConnectionTarget, type Defaults, parseConnectionUri } from './configuration/connectionUri.ts';
 import { readPasswordFile } from './configuration/passwordFile.ts';
@@ -31,11 +32,11 @@ export interface Config {
   /** 0: the proxy leaves jobs to others; exports and storage checks still have one process. */
   readonly workers: number;
   readonly adminRole?: string;
-  readonly auth: 'passthrough' | 'password';
+  readonly auth: AuthSetting;
   readonly trustBackend: boolean;
   readonly nodeId: number;
   /** Paths of PEM files. */
-  readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly required: boolean };
+  readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile?: string; readonly required: boolean };
   /** `address/length` each. */
   readonly allowNetworks: readonly string[];
   readonly limits: Limits;
@@ -172,6 +173,13 @@ export function readConfig(argv: readonly string[], environment: Environment): R
   if (tlsRequired && given('tls-cert') === undefined && given('tls-key') === undefined)
     wrong('tls-required', 'needs PGPIER_TLS_CERT and PGPIER_TLS_KEY beside it');
 
+  const clientCaFile = file('tls-client-ca');
+  if (given('tls-client-ca') !== undefined && given('tls-cert') === undefined)
+    wrong('tls-client-ca', 'needs PGPIER_TLS_CERT and PGPIER_TLS_KEY beside it');
+  const auth = choice('auth', authSettings, 'auto');
+  if (auth === 'cert' && given('tls-client-ca') === undefined)
+    wrong('auth', 'is "cert", which needs PGPIER_TLS_CLIENT_CA: the authorities that sign the certificates of clients');
+
   const networks = (name: 'allow-networks' | 'allow-clients'): string[] => {
     const texts = (given(name) ?? '').split(',').map((each) => each.trim());
     return texts.flatMap((text) => {
@@ -199,10 +207,10 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     ...(http && { http }),
     workers: integer('workers', Math.min(2, availableParallelism()), command === 'worker' ? 1 : 0, 64),
     ...(adminRole !== undefined && { adminRole }),
-    auth: choice('auth', ['passthrough', 'password'] as const, 'passthrough'),
+    auth,
     trustBackend: switched('trust-backend'),
     nodeId: integer('node-id', 1, 1, 2_147_483_647),
-    ...(certFile && keyFile && { tls: { certFile, keyFile, required: tlsRequired } }),
+    ...(certFile && keyFile && { tls: { certFile, keyFile, ...(clientCaFile && { clientCaFile }), required: tlsRequired } }),
     allowNetworks,
     limits: {
       ...(given('allow-clients') !== undefined && { clientNetworks: networks('allow-clients') }),

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import type { Secret } from '../catalog/secrets.ts';
 import { scramVerifier } from '../jobs/loginRole.ts';
-import { saslPrep } from '../protocol/saslPrep.ts';
+import { saslPrep } from '../protocol/scram/saslPrep.ts';
 import { chooseRunAs, type RunAs } from './embedded/account.ts';
 import { findBinaries } from './embedded/binaries.ts';
 import { ensureCluster, writeHba } from './embedded/cluster.ts';

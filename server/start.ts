@@ -9,6 +9,7 @@ import { startWorkers } from '../jobs/pool.ts';
 import { openDoorbell } from '../jobs/queue/doorbell.ts';
 import { startJobWorkerProcess } from '../jobs/queue/jobWorkerProcess.ts';
 import { statementJobs } from '../jobs/queue/statementJobs.ts';
+import { decideAuthPolicy } from './authPolicy.ts';
 import type { Config } from './config.ts';
 import { formatAddress } from './configuration/address.ts';
 import type { ConnectionTarget } from './configuration/connectionUri.ts';
@@ -16,8 +17,9 @@ import { startEmbedded } from './embedded.ts';
 import { jobWorkerSettings, storageSettingsOf } from './jobWorker.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
-import { type Listener, type ListenerTls, startListener } from './login/listener.ts';
+import { type AuthPolicy, type Listener, type ListenerTls, startListener } from './login/listener.ts';
 import { type Figure, startHttp } from './metrics.ts';
+import { PasswordVerifiers } from './passwordVerifiers.ts';
 import { catalogLogin, findServiceLogin, loginUrl } from './serviceLogin.ts';
 import { createStartSession } from './session/session.ts';
 
@@ -26,7 +28,7 @@ const WORKERS_STOP_MS = 5_000;
 
 export interface Started {
   readonly readyLine: string;
-  /** Reads again what may change under running sessions: certificate and key. Never throws; the log tells. */
+  /** Reads again what may change under running sessions: certificates, and whether verifiers may be read. Never throws; the log tells. */
   reload(): void;
 }
 
@@ -84,11 +86,15 @@ export async function start(
   }
 
   const passwordless = config.backend.kind === 'embedded' && config.backend.password === undefined;
+  const verifiers = new PasswordVerifiers(service.config, log);
+  lifecycle.add('password verifiers', () => verifiers.close());
+  const decide = (): Promise<AuthPolicy> => decideAuthPolicy(config, { target, verifiers, passwordless }, log);
+  let policy = await decide();
   listener = await startListener({
     ...config.listen,
     ...(config.tls && { tls: readTls(config.tls) }),
     backend: { ...loginPath(target), ...rootCertificate(target) },
-    auth: { mode: config.auth, trustedBackend: config.trustBackend || passwordless, loopbackOnly: passwordless },
+    auth: () => policy,
     startSession: createStartSession({ catalog, workers, jobs: jobs.of, logins, log }),
     log,
     limits: config.limits,
@@ -105,7 +111,13 @@ export async function start(
   const encode = encodeURIComponent;
   return {
     readyLine: `pgpier ready: postgres://${encode(target.user)}@${formatAddress({ host, port: address.port })}/${encode(target.database)}`,
-    reload: () => reloadCertificate(config, reloadTls, log),
+    reload: () => {
+      reloadCertificate(config, reloadTls, log);
+      const stays = (error: Error): void => log.error({ reason: error.message }, 'SIGHUP: how passwords are carried stays as it was');
+      decide().then((decided) => {
+        policy = decided;
+      }, stays);
+    },
   };
 }
 
@@ -120,8 +132,9 @@ function reloadCertificate({ tls }: Config, reloadTls: Listener['reloadTls'], lo
   }
 }
 
-function readTls({ certFile, keyFile, required }: NonNullable<Config['tls']>): ListenerTls {
-  return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8'), required };
+function readTls({ certFile, keyFile, clientCaFile, required }: NonNullable<Config['tls']>): ListenerTls {
+  const read = (file: string): string => readFileSync(file, 'utf8');
+  return { cert: read(certFile), key: read(keyFile), required, ...(clientCaFile !== undefined && { clientCa: read(clientCaFile) }) };
 }
 
 interface Backend {

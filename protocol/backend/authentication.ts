@@ -47,3 +47,11 @@ export function authenticationSasl(mechanisms: readonly string[]): Buffer {
   for (const mechanism of mechanisms) writer.string(mechanism);
   return writer.byte(0).finish();
 }
+
+export function authenticationSaslContinue(data: Uint8Array): Buffer {
+  return new MessageWriter(backendType.authentication).int32(11).bytes(data).finish();
+}
+
+export function authenticationSaslFinal(data: Uint8Array): Buffer {
+  return new MessageWriter(backendType.authentication).int32(12).bytes(data).finish();
+}

@@ -12,16 +12,16 @@ export function saslInitialResponse(mechanism: string, response: Uint8Array): Bu
   return new MessageWriter(passwordMessageType).string(mechanism).int32(response.length).bytes(response).finish();
 }
 
-/** Undefined where the lengths do not add up. */
-export function readSaslInitialResponse(message: Buffer): SaslInitialResponse | undefined {
+/** Where the lengths do not add up, how: it ends too early, or there is more than it says. */
+export function readSaslInitialResponse(message: Buffer): SaslInitialResponse | 'tooShort' | 'tooLong' {
   try {
     const reader = new MessageReader(message);
     const mechanism = reader.name();
     const length = reader.int32();
     const response = length === -1 ? undefined : reader.bytes(length);
-    return reader.atEnd ? { mechanism, response } : undefined;
+    return reader.atEnd ? { mechanism, response } : 'tooLong';
   } catch (error) {
-    if (error instanceof RangeError) return undefined;
+    if (error instanceof RangeError) return 'tooShort';
     throw error;
   }
 }

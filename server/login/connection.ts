@@ -1,6 +1,5 @@
 /** One accepted connection, from its first byte until it is a session, a delivered cancel, or gone. */
 import type * as net from 'node:net';
-import type { SecureContext } from 'node:tls';
 import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
 import { errorResponse } from '../../protocol/backend/errorResponse.ts';
 import type { CancelKey } from '../../protocol/frontend/cancelRequest.ts';
@@ -9,20 +8,23 @@ import { lingeringClose } from '../link/lingeringClose.ts';
 import type { Link } from '../link/link.ts';
 import { withOwnBuffer } from '../link/ownBuffer.ts';
 import { SocketLink } from '../link/socketLink.ts';
-import { authenticate, BackendRefusal } from './authenticate.ts';
+import { authenticate } from './authenticate.ts';
 import { type BackendConnection, connectBackend } from './backend.ts';
 import { type CancelRegistry, forwardCancel } from './cancel.ts';
+import { checkClientCertificate } from './clientCertificate.ts';
 import type { ClientLimits, Leave } from './clientLimits.ts';
+import { BackendRefusal } from './exchange.ts';
 import { relayGreeting } from './greeting.ts';
 import { BadLength, LinkReader, PeerGone } from './linkReader.ts';
 import type { ListenerOptions } from './listenerOptions.ts';
 import type { LoggedIn, SessionHandle } from './loggedIn.ts';
 import { type ClientLeg, receiveStartup } from './startup.ts';
+import type { ListenerEncryption } from './tls.ts';
 
 export interface ConnectionContext {
   readonly options: ListenerOptions;
   /** As of now: certificates are reloaded under running sessions. */
-  readonly tls: { readonly context: SecureContext; readonly required: boolean } | undefined;
+  readonly tls: ListenerEncryption | undefined;
   readonly cancels: CancelRegistry;
   readonly limits: ClientLimits;
 }
@@ -113,7 +115,10 @@ export class Connection {
     const { options, cancels } = this.#context;
     const { user, database, replication } = readWho(message);
     this.#who = { user, database };
-    if (options.auth.loopbackOnly && !isLoopback(this.#peer)) throw fatal('loopbackOnly');
+    const policy = options.auth();
+    if (policy.loopbackOnly && !isLoopback(this.#peer)) throw fatal('loopbackOnly');
+    if (this.#context.tls?.asksCertificate)
+      checkClientCertificate(this.#leg.certificates?.client, policy.certificateNamesRole ? user : undefined);
     this.#places.push(this.#context.limits.enter(this.#peer));
 
     const backend = await connectBackend(options.backend, this.#interrupt.signal);
@@ -123,9 +128,10 @@ export class Connection {
     const client = this.#leg;
     const greeting = await this.#interruptible(
       authenticate({
-        client: { link: client.link, reader: client.reader, private: client.link.encrypted },
+        client: { link: client.link, reader: client.reader, private: client.link.encrypted, certificate: client.certificates?.own },
         backend: { link: backend.link, reader, private: backend.private, certificate: backend.certificate },
-        policy: options.auth,
+        user,
+        policy,
       }).then(() => {
         this.#interrupt.signal.throwIfAborted();
         this.#places.push(this.#context.limits.authenticated(user));

@@ -4,8 +4,8 @@ import { type BackendKeyData, backendKeyData, readBackendKeyData } from '../../p
 import { readParameterStatus } from '../../protocol/backend/parameterStatus.ts';
 import { backendType } from '../../protocol/frame.ts';
 import type { Link } from '../link/link.ts';
-import { BackendRefusal, maxLoginMessageLength } from './authenticate.ts';
 import { mintSecret } from './cancel.ts';
+import { BackendRefusal, maxLoginMessageLength } from './exchange.ts';
 import type { LinkReader } from './linkReader.ts';
 
 export interface Greeting {

@@ -5,9 +5,9 @@ import { socketOptions } from '../link/socketLink.ts';
 import { CancelRegistry } from './cancel.ts';
 import { ClientLimits } from './clientLimits.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
-import type { Listener, ListenerOptions, ListenerTls } from './listenerOptions.ts';
+import type { Listener, ListenerOptions } from './listenerOptions.ts';
 import type { SessionHandle } from './loggedIn.ts';
-import { listenerTlsContext } from './tls.ts';
+import { listenerEncryption } from './tls.ts';
 
 export type * from './listenerOptions.ts';
 
@@ -18,7 +18,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const logins = new Map<Connection, Promise<void>>();
   const sessions = new Set<SessionHandle>();
   const counters = { accepted: 0, loggedIn: 0, refused: 0, cancelRequests: 0 };
-  let tls = options.tls && encryption(options.tls);
+  let tls = options.tls && listenerEncryption(options.tls);
   const context: ConnectionContext = {
     options,
     get tls() {
@@ -85,17 +85,13 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     },
     counters,
     reloadTls: (files) => {
-      tls = encryption(files);
+      tls = listenerEncryption(files);
     },
     stop: () => {
       stopping ??= stop();
       return stopping;
     },
   };
-}
-
-function encryption(files: ListenerTls): NonNullable<ConnectionContext['tls']> {
-  return { context: listenerTlsContext(files), required: files.required ?? false };
 }
 
 function listen(server: net.Server, { host, port }: ListenerOptions): Promise<void> {

@@ -1,4 +1,5 @@
 /** What the listener is told at start (server/config.ts makes these from flags, environment and file). */
+import type { ScramVerifier } from '../../protocol/scram/verifier.ts';
 import type { Limits } from './clientLimits.ts';
 import type { StartSession } from './loggedIn.ts';
 
@@ -17,24 +18,43 @@ export interface BackendTarget {
   readonly connectTimeoutMs?: number;
 }
 
+/** Where password verifiers are read, at every login anew. */
+export interface Verifiers {
+  /** Undefined: there is no such role, or it has no SCRAM verifier. Rejects with PgPierError `verifierUnreadable`. */
+  read(role: string): Promise<ScramVerifier | undefined>;
+}
+
 /**
- * How clients prove who they are. The backend decides always; the proxy only carries the proof.
+ * How clients prove who they are. The backend decides always; the proxy carries the proof.
  * `passthrough`: the exchange is relayed. That cannot work where both legs use TLS and the backend offers SCRAM-SHA-256-PLUS (the proof is
  * bound to the certificate of one leg); such a login is refused with a hint.
  * `password`: in that one case the client is asked for its password inside its TLS, and the proxy answers the backend's SCRAM with it.
+ * `scram`: where a leg uses TLS, SCRAM ends at the proxy and begins anew towards the backend, each with channel binding of its own. `only`: a backend that
+ * asks for anything else than SCRAM is refused.
  */
+export type AuthMethod =
+  | { readonly kind: 'passthrough' }
+  | { readonly kind: 'password' }
+  | { readonly kind: 'scram'; readonly verifiers: Verifiers; readonly only: boolean };
+
 export interface AuthPolicy {
-  readonly mode: 'passthrough' | 'password';
+  readonly method: AuthMethod;
   /** The backend lets the proxy in without a challenge (trust, peer), and that is meant. */
   readonly trustedBackend: boolean;
   /** Refuses every client that does not come from a loopback address. */
   readonly loopbackOnly: boolean;
+  /** The client's certificate must name the role it logs in as (its common name), besides all else. */
+  readonly certificateNamesRole: boolean;
 }
 
-/** PEM texts. `required`: a client that does not ask for TLS is refused (a CancelRequest is not). */
+/**
+ * PEM texts. `clientCa`: authorities, one of which must have signed the client's certificate; a client without one is refused. `required`: so is a client
+ * that does not ask for TLS. A CancelRequest is refused for neither.
+ */
 export interface ListenerTls {
   readonly cert: string;
   readonly key: string;
+  readonly clientCa?: string;
   readonly required?: boolean;
 }
 
@@ -52,7 +72,8 @@ export interface ListenerOptions {
   readonly port: number;
   readonly tls?: ListenerTls;
   readonly backend: BackendTarget;
-  readonly auth: AuthPolicy;
+  /** Asked for at each login. */
+  readonly auth: () => AuthPolicy;
   readonly startSession: StartSession;
   readonly log: LoginLog;
   /** From accept to the first ReadyForQuery; default 60 000, as PostgreSQL's authentication_timeout. */

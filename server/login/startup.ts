@@ -2,7 +2,6 @@
  * The client's first packets: SSLRequest and GSSENCRequest, each at most once, direct TLS, CancelRequest, StartupMessage. Lengths that PostgreSQL
  * closes on without a word are closed on without a word (ProcessStartupPacket).
  */
-import type { SecureContext } from 'node:tls';
 import { PgPierError } from '../../errors.ts';
 import { type CancelKey, readCancelRequest } from '../../protocol/frontend/cancelRequest.ts';
 import {
@@ -14,12 +13,14 @@ import {
 } from '../../protocol/frontend/startupMessage.ts';
 import { SocketLink } from '../link/socketLink.ts';
 import { LinkReader } from './linkReader.ts';
-import { acceptTls } from './tls.ts';
+import { acceptTls, type Certificates, type ListenerEncryption } from './tls.ts';
 
 /** The client's leg while it logs in; TLS replaces link and reader. */
 export interface ClientLeg {
   link: SocketLink;
   reader: LinkReader;
+  /** Whose certificates the handshake showed. */
+  certificates?: Certificates;
 }
 
 export type Startup =
@@ -32,13 +33,13 @@ const tlsHandshakeByte = 0x16;
 const unencryptedDataDetail = 'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.';
 
 /** Throws PgPierError (to be sent as FATAL) and PeerGone. */
-export async function receiveStartup(leg: ClientLeg, tls: { context: SecureContext; required: boolean } | undefined): Promise<Startup> {
+export async function receiveStartup(leg: ClientLeg, tls: ListenerEncryption | undefined): Promise<Startup> {
   let sslAnswered = false;
   let gssAnswered = false;
   await leg.reader.need(1);
   if (leg.reader.byteAt(0) === tlsHandshakeByte) {
     if (!tls) return { kind: 'close', reason: 'direct TLS without a certificate' };
-    const failure = await upgrade(leg, tls.context, true);
+    const failure = await upgrade(leg, tls, true);
     if (failure) return failure;
     sslAnswered = true;
     gssAnswered = true;
@@ -60,7 +61,7 @@ export async function receiveStartup(leg: ClientLeg, tls: { context: SecureConte
         if (!tls) leg.link.write(Buffer.from('N'));
         refuseSmuggled(leg, 'SSL');
         if (!tls) break;
-        const failure = await upgrade(leg, tls.context, false);
+        const failure = await upgrade(leg, tls, false);
         if (failure) return failure;
         // As in PostgreSQL: no GSS inside TLS.
         gssAnswered = true;
@@ -98,7 +99,7 @@ function refuseSmuggled(leg: ClientLeg, request: string): void {
   throw new PgPierError('unencryptedData', { request }, { severity: 'FATAL', detail: unencryptedDataDetail });
 }
 
-async function upgrade(leg: ClientLeg, context: SecureContext, direct: boolean): Promise<Startup | undefined> {
+async function upgrade(leg: ClientLeg, tls: ListenerEncryption, direct: boolean): Promise<Startup | undefined> {
   const { onGone } = leg.reader;
   const read = leg.reader.detach();
   const socket = leg.link.release();
@@ -107,11 +108,12 @@ async function upgrade(leg: ClientLeg, context: SecureContext, direct: boolean):
     socket.destroy();
     return { kind: 'close', reason: 'unencrypted data behind SSLRequest' };
   } else socket.write('S');
-  const handshake = await acceptTls(socket, context);
+  const handshake = await acceptTls(socket, tls);
   if (handshake.kind === 'failed') return { kind: 'close', reason: `TLS handshake failed: ${handshake.error?.message ?? 'closed'}` };
   leg.link = new SocketLink(handshake.socket);
   leg.reader = new LinkReader(leg.link, 'client');
   leg.reader.onGone = onGone;
+  leg.certificates = handshake.certificates;
   if (direct && !handshake.alpn) return { kind: 'close', reason: 'direct TLS without ALPN' };
   return undefined;
 }

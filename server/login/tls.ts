@@ -8,12 +8,25 @@ import type { BackendTarget, ListenerTls } from './listenerOptions.ts';
 const alpn = 'postgresql';
 const minVersion = 'TLSv1.2';
 
-/** Throws PgPierError `tlsKeyPair` where the texts are no certificate and its key. */
-export function listenerTlsContext(files: ListenerTls): tls.SecureContext {
+export interface ListenerEncryption {
+  readonly context: tls.SecureContext;
+  /** A client that does not ask for TLS is refused. */
+  readonly required: boolean;
+  /** The handshake asks the client for a certificate. */
+  readonly asksCertificate: boolean;
+}
+
+/** Throws PgPierError `tlsKeyPair` where the texts are no certificate and its key, or no authorities. */
+export function listenerEncryption(files: ListenerTls): ListenerEncryption {
+  const { clientCa } = files;
+  return { context: secureContext(files), required: files.required ?? false, asksCertificate: clientCa !== undefined };
+}
+
+function secureContext({ cert, key, clientCa }: ListenerTls): tls.SecureContext {
   try {
-    if (!new X509Certificate(files.cert).checkPrivateKey(createPrivateKey(files.key)))
-      throw new Error('the key does not belong to the certificate');
-    return tls.createSecureContext({ cert: files.cert, key: files.key, minVersion });
+    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) throw new Error('the key does not belong to the certificate');
+    if (clientCa !== undefined) new X509Certificate(clientCa);
+    return tls.createSecureContext({ cert, key, minVersion, ...(clientCa !== undefined && { ca: clientCa }) });
   } catch (error) {
     throw new PgPierError('tlsKeyPair', { reason: tlsReason(error) });
   }
@@ -24,14 +37,34 @@ function tlsReason(error: unknown): string {
   return error instanceof Error ? error.message.split('\n')[0]!.slice(0, 200) : 'unknown';
 }
 
+/** The certificate that a client showed, if it was asked for one. */
+export type ClientCertificate =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'untrusted'; readonly reason: string }
+  /** Undefined: its subject has no common name, or several. */
+  | { readonly kind: 'trusted'; readonly commonName: string | undefined };
+
+export interface Certificates {
+  /** Ours (DER), as this client was shown it. */
+  readonly own: Buffer | undefined;
+  readonly client: ClientCertificate;
+}
+
 export type Handshake =
-  | { readonly kind: 'done'; readonly socket: tls.TLSSocket; readonly alpn: boolean }
+  | { readonly kind: 'done'; readonly socket: tls.TLSSocket; readonly alpn: boolean; readonly certificates: Certificates }
   | { readonly kind: 'failed'; readonly error?: Error };
 
 /** The server's side of a handshake. Bytes of it that were read already must have been `unshift`ed to the socket. Never rejects; has no time limit of its own. */
-export function acceptTls(socket: net.Socket, secureContext: tls.SecureContext): Promise<Handshake> {
+export function acceptTls(socket: net.Socket, { context, asksCertificate }: ListenerEncryption): Promise<Handshake> {
   return new Promise((resolve) => {
-    const secured = new tls.TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: [alpn] });
+    const secured = new tls.TLSSocket(socket, {
+      isServer: true,
+      secureContext: context,
+      ALPNProtocols: [alpn],
+      requestCert: asksCertificate,
+      // What is wrong with it is told in an ErrorResponse, which says more than an alert.
+      rejectUnauthorized: false,
+    });
     secured.disableRenegotiation();
     let failure: Error | undefined;
     const onError = (error: Error): void => {
@@ -45,9 +78,21 @@ export function acceptTls(socket: net.Socket, secureContext: tls.SecureContext):
     secured.once('secure', () => {
       secured.off('close', onClose);
       secured.pause();
-      resolve({ kind: 'done', socket: secured, alpn: secured.alpnProtocol === alpn });
+      const certificates = { own: secured.getX509Certificate()?.raw, client: clientCertificate(secured, asksCertificate) };
+      resolve({ kind: 'done', socket: secured, alpn: secured.alpnProtocol === alpn, certificates });
     });
   });
+}
+
+function clientCertificate(socket: tls.TLSSocket, asked: boolean): ClientCertificate {
+  const certificate = asked ? socket.getPeerCertificate() : undefined;
+  // Without one Node gives an empty object.
+  if (!certificate || Object.keys(certificate).length === 0) return { kind: 'none' };
+  // What a tls.Server reads into `authorizationError`; a TLSSocket that was made by hand leaves it to us.
+  const error = (socket as unknown as { ssl: { verifyError(): (Error & { code?: string }) | null } }).ssl.verifyError();
+  if (error) return { kind: 'untrusted', reason: error.code ?? error.message };
+  const name: unknown = certificate.subject.CN;
+  return { kind: 'trusted', commonName: typeof name === 'string' ? name : undefined };
 }
 
 /** The client's side, checked as the target's sslmode says. Rejects with Node's error. The socket is destroyed when `signal` aborts. */

@@ -54,7 +54,7 @@ export async function startLab(
     host: '127.0.0.1',
     port: 0,
     backend: { host: '127.0.0.1', sslmode: 'disable', ...backend },
-    auth: { mode: 'passthrough', trustedBackend: false, loopbackOnly: false, ...auth },
+    auth: () => ({ method: { kind: 'passthrough' }, trustedBackend: false, loopbackOnly: false, certificateNamesRole: false, ...auth }),
     startSession: passThrough,
     log: { debug: write, info: write, warn: write, error: write },
     drainTimeoutMs: 2_000,

@@ -2,14 +2,12 @@
  * The client's side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, 7677; PostgreSQL leaves the user name empty). Pure but for the
  * key derivation, which runs on Node's thread pool. What the server sends is held to limits: a hostile one could ask for hours of work.
  */
-import { createHash, createHmac, pbkdf2, timingSafeEqual } from 'node:crypto';
+import { pbkdf2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import { exclusiveOr, hmac, type ScramMechanism, scramSha256, scramSha256Plus, storedKeyOf } from './mechanism.ts';
 import { saslPrep } from './saslPrep.ts';
 
 const derive = promisify(pbkdf2);
-
-export const scramSha256 = 'SCRAM-SHA-256';
-export const scramSha256Plus = 'SCRAM-SHA-256-PLUS';
 
 /** PostgreSQL's default is 4096; a million take about a third of a second. */
 export const maxIterations = 1_000_000;
@@ -19,8 +17,7 @@ const maxSaltLength = 1024;
 /** The server's part is not valid, or it does not know the password's verifier. */
 export class ScramError extends Error {}
 
-export interface ScramCredentials {
-  readonly password: Uint8Array;
+export interface ScramOptions {
   /** Printable ASCII without a comma. */
   readonly nonce: string;
   /** Not used by PostgreSQL, which takes the startup packet's. */
@@ -29,37 +26,61 @@ export interface ScramCredentials {
   readonly channelBinding?: Uint8Array;
 }
 
+/** The server's first message, read. */
+export interface ServerFirst {
+  readonly nonce: string;
+  readonly salt: Buffer;
+  readonly iterations: number;
+}
+
+/** What proves to know the password without it, and what proves that the server knows it. */
+export interface ScramKeys {
+  readonly clientKey: Uint8Array;
+  readonly serverKey: Uint8Array;
+}
+
+/** @param password as typed */
+export async function scramKeys(password: Uint8Array, { salt, iterations }: ServerFirst): Promise<ScramKeys> {
+  const salted = await derive(saslPrep(password), salt, iterations, 32, 'sha256');
+  return { clientKey: hmac(salted, 'Client Key'), serverKey: hmac(salted, 'Server Key') };
+}
+
 export class ScramClient {
-  readonly mechanism: typeof scramSha256 | typeof scramSha256Plus;
-  readonly #credentials: ScramCredentials;
+  readonly mechanism: ScramMechanism;
+  readonly #nonce: string;
+  readonly #channelBinding: Uint8Array;
   readonly #header: string;
   readonly #firstBare: string;
+  #serverFirst: { readonly text: string; readonly read: ServerFirst } | undefined;
   #serverSignature: Buffer | undefined;
 
-  constructor(credentials: ScramCredentials) {
-    this.#credentials = credentials;
-    this.mechanism = credentials.channelBinding ? scramSha256Plus : scramSha256;
-    this.#header = credentials.channelBinding ? 'p=tls-server-end-point,,' : 'n,,';
-    const user = (credentials.user ?? '').replaceAll('=', '=3D').replaceAll(',', '=2C');
-    this.#firstBare = `n=${user},r=${credentials.nonce}`;
+  constructor({ nonce, user = '', channelBinding }: ScramOptions) {
+    this.#nonce = nonce;
+    this.#channelBinding = channelBinding ?? Buffer.alloc(0);
+    this.mechanism = channelBinding ? scramSha256Plus : scramSha256;
+    this.#header = channelBinding ? 'p=tls-server-end-point,,' : 'n,,';
+    this.#firstBare = `n=${user.replaceAll('=', '=3D').replaceAll(',', '=2C')},r=${nonce}`;
   }
 
   clientFirst(): Buffer {
     return Buffer.from(this.#header + this.#firstBare);
   }
 
-  /** The proof. Throws ScramError where the server's first message is not valid. */
-  async clientFinal(serverFirst: Uint8Array): Promise<Buffer> {
-    const text = Buffer.from(serverFirst).toString('latin1');
-    const { nonce, salt, iterations } = readServerFirst(text, this.#credentials.nonce);
-    const salted = await derive(saslPrep(this.#credentials.password), salt, iterations, 32, 'sha256');
-    const binding = Buffer.concat([Buffer.from(this.#header), this.#credentials.channelBinding ?? Buffer.alloc(0)]).toString('base64');
-    const withoutProof = `c=${binding},r=${nonce}`;
+  /** Throws ScramError where it is not valid. */
+  serverFirst(message: Uint8Array): ServerFirst {
+    const text = Buffer.from(message).toString('latin1');
+    this.#serverFirst = { text, read: readServerFirst(text, this.#nonce) };
+    return this.#serverFirst.read;
+  }
+
+  /** The proof. After `serverFirst`. */
+  clientFinal({ clientKey, serverKey }: ScramKeys): Buffer {
+    const { text, read } = this.#serverFirst!;
+    const binding = Buffer.concat([Buffer.from(this.#header), this.#channelBinding]).toString('base64');
+    const withoutProof = `c=${binding},r=${read.nonce}`;
     const authMessage = `${this.#firstBare},${text},${withoutProof}`;
-    const clientKey = hmac(salted, 'Client Key');
-    const signature = hmac(createHash('sha256').update(clientKey).digest(), authMessage);
-    const proof = Buffer.from(clientKey.map((byte, index) => byte ^ signature[index]!));
-    this.#serverSignature = hmac(hmac(salted, 'Server Key'), authMessage);
+    const proof = exclusiveOr(clientKey, hmac(storedKeyOf(clientKey), authMessage));
+    this.#serverSignature = hmac(serverKey, authMessage);
     return Buffer.from(`${withoutProof},p=${proof.toString('base64')}`, 'latin1');
   }
 
@@ -74,11 +95,7 @@ export class ScramClient {
   }
 }
 
-function hmac(key: Uint8Array, text: string): Buffer {
-  return createHmac('sha256', key).update(text, 'latin1').digest();
-}
-
-function readServerFirst(text: string, clientNonce: string): { nonce: string; salt: Buffer; iterations: number } {
+function readServerFirst(text: string, clientNonce: string): ServerFirst {
   const match = /^r=([\x21-\x2b\x2d-\x7e]+),s=([A-Za-z0-9+/]+={0,2}),i=([0-9]{1,10})$/.exec(text);
   if (!match) throw new ScramError('its first message is malformed');
   const nonce = match[1]!;
