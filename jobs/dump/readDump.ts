@@ -27,6 +27,8 @@ export interface Dump {
 const header = /^-- Name: (.*); Type: ([A-Z][A-Z ]*); Schema: (.*); Owner: ?(.*)$/gm;
 const contextual = /^SET\s+(?:SESSION\s+|LOCAL\s+)?"?(?:default_tablespace|default_table_access_method|default_with_oids)"?\s/i;
 
+const columnOptions = /^(ALTER (?:FOREIGN )?TABLE (?:ONLY )?[\s\S]* ALTER COLUMN [\s\S]* SET \()([^()]*)\)$/;
+
 /** What the server's `standard_conforming_strings` is: pg_dump sets it on first of all. */
 const lexing = { standardConformingStrings: true };
 
@@ -42,12 +44,13 @@ export function readDump(text: string): Dump {
       entries.push({ head: headOf(match), context, statements: [] });
       context = [];
     }
-    const statement = sql.slice(start, end);
+    from = (semicolon ?? end) + 1;
+    const statement = withoutColumnStamps(sql.slice(start, end));
+    if (statement === undefined) continue;
     const entry = entries.at(-1);
     if (entry === undefined) preamble.push(statement);
     else if (contextual.test(statement)) context.push(statement);
     else entry.statements.push(statement);
-    from = (semicolon ?? end) + 1;
   }
   return { preamble, entries: entries.map(({ head, ...rest }) => ({ ...head, ...rest })) };
 }
@@ -60,6 +63,18 @@ export function writeDump({ preamble, entries }: Dump): string {
     parts.push(...context.map((statement) => `\n${statement};\n`), `\n--\n${title}\n--\n\n`, ...statements.map((each) => `${each};\n`));
   }
   return parts.join('');
+}
+
+/**
+ * Some servers (PostgreSQL 15.20) stamp each column with an option `pg_attver` of their own. Their pg_dump leaves it out; others print it, and servers that
+ * do not know it refuse the statement. Undefined: nothing is left of it.
+ */
+function withoutColumnStamps(statement: string): string | undefined {
+  const match = columnOptions.exec(statement);
+  if (!match) return statement;
+  const [, before, options] = match as unknown as [string, string, string];
+  const kept = options.split(', ').filter((option) => !/^"?pg_attver"?=/.test(option));
+  return kept.length === 0 ? undefined : `${before}${kept.join(', ')})`;
 }
 
 function headOf([, name = '', type = '', schema = '-', owner = '']: RegExpMatchArray): Omit<DumpEntry, 'context' | 'statements'> {
