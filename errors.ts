@@ -296,6 +296,7 @@ export const errors = {
   queryCanceled: { sqlstate: '57014', text: 'canceling statement due to user request' },
   clientGone: { sqlstate: '57014', text: 'canceling statement because the client has gone' },
   shuttingDown: { sqlstate: '57P01', text: 'terminating connection due to administrator command' },
+  idleTimeout: { sqlstate: '57P05', text: 'terminating connection due to idle-session timeout' },
   backendGone: { sqlstate: '57P01', text: 'the PostgreSQL session behind this connection has ended' },
   // URIs of the outside. None repeats a value: it may be a secret.
   invalidUri: { sqlstate: '22023', text: 'invalid URI: {reason}' },

@@ -41,6 +41,10 @@ export interface Config {
   readonly allowNetworks: readonly string[];
   readonly limits: Limits;
   readonly loginTimeoutMs: number;
+  /** 0: never. */
+  readonly idleTimeoutMs: number;
+  /** 0: never. */
+  readonly keepAliveMs: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
   /** Absent: the file `secret.key` in the data directory. */
@@ -218,6 +222,9 @@ export function readConfig(argv: readonly string[], environment: Environment): R
       maxConnectionsPerRole: integer('max-connections-per-role', 0, 0, 1_000_000) || Number.POSITIVE_INFINITY,
     },
     loginTimeoutMs: integer('login-timeout', 60, 1, 600) * 1000,
+    // A longer timer would be none: Node's are 31 bits of milliseconds, the kernel's 15 bits of seconds.
+    idleTimeoutMs: integer('idle-timeout', 0, 0, 2_000_000) * 1000,
+    keepAliveMs: integer('tcp-keepalive', 60, 0, 32_767) * 1000,
     drainTimeoutMs: integer('drain-timeout', 10, 0, 86_400) * 1000,
     logLevel: choice('log-level', logLevels, 'info'),
     ...(keyText !== undefined

@@ -93,12 +93,14 @@ export async function start(
   listener = await startListener({
     ...config.listen,
     ...(config.tls && { tls: readTls(config.tls) }),
-    backend: { ...loginPath(target), ...rootCertificate(target) },
+    backend: { ...loginPath(target), ...rootCertificate(target), keepAliveMs: config.keepAliveMs },
     auth: () => policy,
     startSession: createStartSession({ catalog, workers, jobs: jobs.of, logins, log }),
     log,
     limits: config.limits,
     loginTimeoutMs: config.loginTimeoutMs,
+    idleTimeoutMs: config.idleTimeoutMs,
+    keepAliveMs: config.keepAliveMs,
     drainTimeoutMs: config.drainTimeoutMs,
   });
   const { stop, address, reloadTls } = listener;

@@ -51,6 +51,18 @@ export const settings = [
   { name: 'max-connections-per-role', value: 'N', description: 'sessions of one role at once; 0: no limit', default: '0' },
   { name: 'login-timeout', value: 'SECONDS', description: 'from connecting to being logged in', default: '60' },
   {
+    name: 'idle-timeout',
+    value: 'SECONDS',
+    description: 'end sessions that are idle so long outside a transaction; 0: never',
+    default: '0',
+  },
+  {
+    name: 'tcp-keepalive',
+    value: 'SECONDS',
+    description: 'silence after which the kernel asks clients and the backend whether they are there; 0: never',
+    default: '60',
+  },
+  {
     name: 'allow-networks',
     value: 'CIDR,…',
     description: 'private networks that roles other than admins may reach as storage',

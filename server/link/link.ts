@@ -22,4 +22,6 @@ export interface Link {
   end(): void;
   destroy(): void;
   readonly encrypted: boolean;
+  /** Since the connection's beginning; it need only differ after each read. */
+  readonly bytesRead: number;
 }

@@ -9,11 +9,16 @@ import type { Link } from './link.ts';
 const backendReadBytes = 64 * 1024;
 /** For TLS alone, where chunks are copied: how much may wait before the reading side is told to stop. */
 const tlsWaiting = 256 * 1024;
-const keepAliveDelayMs = 60_000;
+const defaultKeepAliveMs = 60_000;
 const nothing = Buffer.alloc(0);
 
-/** For every socket of ours, accepted ones too. Without noDelay a 70 KB row waits 40 ms for an acknowledgement. */
-export const socketOptions = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveDelayMs } as const;
+/**
+ * For every socket of ours, accepted ones too. Without noDelay a 70 KB row waits 40 ms for an acknowledgement.
+ * @param keepAliveMs silence after which the kernel asks whether the peer is still there; 0: never
+ */
+export function socketOptions(keepAliveMs = defaultKeepAliveMs) {
+  return { allowHalfOpen: true, noDelay: true, keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs } as const;
+}
 
 export class SocketLink implements Link {
   onBytes: Link['onBytes'] = () => false;
@@ -123,6 +128,10 @@ export class SocketLink implements Link {
     this.#socket.destroy();
   }
 
+  get bytesRead(): number {
+    return this.#socket.bytesRead;
+  }
+
   get destroyed(): boolean {
     return this.#socket.destroyed;
   }
@@ -144,18 +153,26 @@ export class SocketLink implements Link {
 }
 
 /** Connects with a read buffer of the socket's own; resolves once connected, rejects with node's error, or AbortError. */
-export function connectSocketLink(address: net.TcpNetConnectOpts | net.IpcNetConnectOpts, signal: AbortSignal): Promise<ConnectedLink> {
+export function connectSocketLink(
+  address: net.TcpNetConnectOpts | net.IpcNetConnectOpts,
+  signal: AbortSignal,
+  keepAliveMs?: number,
+): Promise<ConnectedLink> {
   const box: { link?: SocketLink } = {};
   const buffer = Buffer.allocUnsafeSlow(backendReadBytes);
   const onread = { buffer, callback: (length: number, bytes: Uint8Array) => box.link!.received(bytes.subarray(0, length) as Buffer) };
-  const socket = net.connect({ ...socketOptions, ...address, onread });
+  const socket = net.connect({ ...socketOptions(keepAliveMs), ...address, onread });
   box.link = new SocketLink(socket, 'onread');
   return connected(socket, box.link, signal);
 }
 
 /** The same by 'data' events: for a socket that TLS may be put on. */
-export function connectPlainLink(address: net.TcpNetConnectOpts | net.IpcNetConnectOpts, signal: AbortSignal): Promise<ConnectedLink> {
-  const socket = net.connect({ ...socketOptions, ...address });
+export function connectPlainLink(
+  address: net.TcpNetConnectOpts | net.IpcNetConnectOpts,
+  signal: AbortSignal,
+  keepAliveMs?: number,
+): Promise<ConnectedLink> {
+  const socket = net.connect({ ...socketOptions(keepAliveMs), ...address });
   return connected(socket, new SocketLink(socket), signal);
 }
 

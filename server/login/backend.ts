@@ -49,10 +49,10 @@ async function connect(
     : { host: sameAs?.address ?? target.host, port: target.port };
   const wantsTls = !unix && (sameAs?.encrypted ?? (target.sslmode !== 'disable' && target.sslmode !== 'allow'));
   if (!wantsTls) {
-    const { link, remoteAddress } = await connectSocketLink(address, signal);
+    const { link, remoteAddress } = await connectSocketLink(address, signal, target.keepAliveMs);
     return connection(target, link, undefined, remoteAddress);
   }
-  const { link, remoteAddress } = await connectPlainLink(address, signal);
+  const { link, remoteAddress } = await connectPlainLink(address, signal, target.keepAliveMs);
   const answer = await askForTls(link, signal);
   if (answer === 'S') {
     const secured = await connectTls(link.release(), target, signal);

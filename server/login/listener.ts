@@ -5,6 +5,7 @@ import { socketOptions } from '../link/socketLink.ts';
 import { CancelRegistry } from './cancel.ts';
 import { ClientLimits } from './clientLimits.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
+import { startIdleSweep } from './idleSweep.ts';
 import type { Listener, ListenerOptions } from './listenerOptions.ts';
 import type { SessionHandle } from './loggedIn.ts';
 import { listenerEncryption } from './tls.ts';
@@ -53,12 +54,13 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     logins.delete(connection);
   };
 
-  const server = net.createServer({ ...socketOptions, pauseOnConnect: true }, (socket) => {
+  const server = net.createServer({ ...socketOptions(options.keepAliveMs), pauseOnConnect: true }, (socket) => {
     counters.accepted++;
     const connection = new Connection(socket, context);
     logins.set(connection, accept(connection));
   });
   await listen(server, options);
+  const stopSweep = options.idleTimeoutMs ? startIdleSweep(sessions, options.idleTimeoutMs) : () => {};
   server.on('error', (error) => options.log.error({ reason: error.message }, 'the listening socket failed'));
   const bound = server.address() as net.AddressInfo;
 
@@ -76,6 +78,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     clearTimeout(timer);
     for (const handle of left) if (sessions.has(handle)) handle.destroy();
     await Promise.allSettled(left.map((handle) => handle.done));
+    stopSweep();
     await closed;
   };
   return {

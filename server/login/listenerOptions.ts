@@ -16,6 +16,8 @@ export interface BackendTarget {
   readonly sslrootcert?: string;
   /** Default 10 000. */
   readonly connectTimeoutMs?: number;
+  /** As the listener's. */
+  readonly keepAliveMs?: number;
 }
 
 /** Where password verifiers are read, at every login anew. */
@@ -81,6 +83,10 @@ export interface ListenerOptions {
   /** How long `stop()` waits for busy sessions before it ends them; default 30 000. */
   readonly drainTimeoutMs?: number;
   readonly limits?: Limits;
+  /** How long a session may stay idle outside a transaction; absent or 0: for ever. */
+  readonly idleTimeoutMs?: number;
+  /** Silence after which the kernel asks a client whether it is still there; default 60 000; 0: never. */
+  readonly keepAliveMs?: number;
 }
 
 export interface Listener {

@@ -28,6 +28,10 @@ export interface SessionHandle {
   cancel(): Promise<void>;
   /** Ends the session when it is next idle (drain): FATAL 57P01 as PostgreSQL's shutdown says it. Resolves when it is gone. */
   drain(): Promise<void>;
+  /** While the session waits for its client outside a transaction: another number after each message. Undefined while it does not. */
+  idleMark(): number | undefined;
+  /** FATAL 57P05, as PostgreSQL's idle_session_timeout says it; nothing where the session is not idle any more. */
+  endIdle(): void;
   /** Ends it now. */
   destroy(): void;
   readonly done: Promise<void>;

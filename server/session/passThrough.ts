@@ -38,6 +38,9 @@ export function passThrough(loggedIn: LoggedIn): SessionHandle {
       destroy();
       return done;
     },
+    // Never idle, as for PostgreSQL: a standby may have nothing to receive for days.
+    idleMark: () => undefined,
+    endIdle: () => {},
     destroy,
     done,
   };

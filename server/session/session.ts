@@ -269,9 +269,21 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
     this.#loggedIn.backend.destroy();
   }
 
-  #leaveIfIdle(): void {
-    if (this.#phase.kind !== 'relaying' || this.relay.ledger.length > 0 || this.status !== 'I') return;
-    this.relay.toClient(this.errorBytes(new PgPierError('shuttingDown', {}, { severity: 'FATAL' }).data));
+  idleMark(): number | undefined {
+    return this.#idle ? this.#loggedIn.client.bytesRead : undefined;
+  }
+
+  endIdle(): void {
+    this.#leaveIfIdle('idleTimeout');
+  }
+
+  get #idle(): boolean {
+    return this.#phase.kind === 'relaying' && this.relay.ledger.length === 0 && this.status === 'I';
+  }
+
+  #leaveIfIdle(why: 'shuttingDown' | 'idleTimeout' = 'shuttingDown'): void {
+    if (!this.#idle) return;
+    this.relay.toClient(this.errorBytes(new PgPierError(why, {}, { severity: 'FATAL' }).data));
     this.relay.leave();
   }
 

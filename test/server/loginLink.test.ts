@@ -20,7 +20,9 @@ async function serve(
     socket.on('error', () => {});
     onSocket(socket);
   };
-  const server = certificate ? tls.createServer(certificate, accept) : net.createServer({ ...socketOptions, pauseOnConnect: true }, accept);
+  const server = certificate
+    ? tls.createServer(certificate, accept)
+    : net.createServer({ ...socketOptions(), pauseOnConnect: true }, accept);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: (server.address() as net.AddressInfo).port,

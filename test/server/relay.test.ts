@@ -21,6 +21,7 @@ class FakeLink implements Link {
   onEnd: Link['onEnd'] = () => {};
   onClose: Link['onClose'] = () => {};
   onDrain: Link['onDrain'] = () => {};
+  readonly bytesRead = 0;
   write(chunk: Uint8Array): boolean {
     this.written.push(Buffer.from(chunk));
     return !this.busy;
