@@ -23,6 +23,9 @@ function build(target: string): string | false {
   } catch (error) {
     const said = String((error as { stderr?: Buffer }).stderr ?? error);
     if (/dial tcp|lookup|proxy|timeout|no required module/.test(said)) return `pgx: the module cannot be fetched (${said.split('\n')[0]})`;
+    // Go before 1.21 cannot read, and before 1.25 cannot build, what pgx needs; from 1.21 on it fetches a newer one itself where it may.
+    if (/invalid go version|requires go >=|toolchain not available/.test(said))
+      return `pgx: Go is too old (${said.trim().split('\n').at(-1)})`;
     throw error;
   }
 }

@@ -3,10 +3,29 @@
  * in its place. Statements of ours are stood in for by PostgreSQL statements that reply alike (same columns, same kind
  * of failure); `normalise` removes what must differ.
  */
-export interface WalkStep {
-  readonly bare: string;
-  readonly proxied: string;
-}
+export type WalkStep =
+  | { readonly kind: 'message'; readonly bare: string; readonly proxied: string }
+  /** Lines that bring the session where `when` says, whatever was before; the cancel request goes out then. */
+  | { readonly kind: 'cancel'; readonly when: 'idle' | 'sleeping'; readonly lines: readonly string[] };
+
+/** Out of whatever state it is in. */
+const settle = ['c', 'S', 'S', 'Q "rollback"'];
+
+/** What is sent behind each walk, to a sign that all replies have come. */
+export const endOfWalk = { lines: [...settle, 'Q "select \'end of walk\'"'], lastRow: 'D ("end of walk")' };
+
+/** So that what is cancelled is the same on both sides: a session that certainly waits for its client, or certainly sleeps. */
+const CANCELS: readonly WalkStep[] = [
+  { kind: 'cancel', when: 'idle', lines: [...settle, 'Q "select \'idle\'"'] },
+  { kind: 'cancel', when: 'sleeping', lines: [...settle, 'Q "select pg_sleep(60)"'] },
+  { kind: 'cancel', when: 'sleeping', lines: [...settle, 'Q "begin"', 'Q "select 1; select pg_sleep(60); select 2"'] },
+  { kind: 'cancel', when: 'sleeping', lines: [...settle, 'P "" "select 1, pg_sleep(60)"', 'B "" "" []', 'E "" 0', 'H'] },
+  {
+    kind: 'cancel',
+    when: 'sleeping',
+    lines: [...settle, 'Q "begin"', 'P "" "select 1, pg_sleep(60)"', 'B "" "" []', 'E "" 0', 'S', 'Q "select 3"'],
+  },
+];
 
 type Text = string | { readonly bare: string; readonly own: string };
 
@@ -66,10 +85,10 @@ export function randomWalk(random: () => number, length: number, withOwn: boolea
   const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!;
   const text = (items: readonly Text[]): Text => (withOwn && random() < 0.4 ? pick(OWN) : pick(items));
   const steps: WalkStep[] = [];
-  const both = (line: string) => steps.push({ bare: line, proxied: line });
+  const both = (line: string) => steps.push({ kind: 'message', bare: line, proxied: line });
   const worded = (letter: string, words: Text, tail = '') => {
     const [bare, own] = typeof words === 'string' ? [words, words] : [words.bare, words.own];
-    steps.push({ bare: `${letter} ${JSON.stringify(bare)}${tail}`, proxied: `${letter} ${JSON.stringify(own)}${tail}` });
+    steps.push({ kind: 'message', bare: `${letter} ${JSON.stringify(bare)}${tail}`, proxied: `${letter} ${JSON.stringify(own)}${tail}` });
   };
   const names = ['""', '""', 's1', 's2'];
   const portals = ['""', '""', 'p1'];
@@ -132,6 +151,7 @@ export function randomWalk(random: () => number, length: number, withOwn: boolea
       },
     ],
     [1, () => both(pick(['d "late\\n"', 'c', 'f "late"']))],
+    [0.5, () => steps.push(pick(CANCELS))],
   ];
   const total = moves.reduce((sum, [weight]) => sum + weight, 0);
   while (steps.length < length) {
@@ -144,8 +164,6 @@ export function randomWalk(random: () => number, length: number, withOwn: boolea
       }
     }
   }
-  // Out of whatever state it is in, to a sign that all replies have come.
-  for (const line of ['c', 'S', 'S', 'Q "rollback"', 'Q "select \'end of walk\'"']) both(line);
   return steps;
 }
 
