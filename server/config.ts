@@ -11,6 +11,7 @@ import { readPasswordFile } from './configuration/passwordFile.ts';
 import { type SettingName, variableOf } from './configuration/settings.ts';
 import { type Environment, readSources } from './configuration/sources.ts';
 import type { Limits } from './login/clientLimits.ts';
+import { maxNodeId, type Peers } from './login/peers.ts';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -40,6 +41,7 @@ export interface Config {
   /** `address/length` each. */
   readonly allowNetworks: readonly string[];
   readonly limits: Limits;
+  readonly peers?: Peers;
   readonly loginTimeoutMs: number;
   /** 0: never. */
   readonly idleTimeoutMs: number;
@@ -194,6 +196,24 @@ export function readConfig(argv: readonly string[], environment: Environment): R
   const allowNetworks = networks('allow-networks');
   if (embedded && given('allow-networks') === undefined) allowNetworks.push('127.0.0.0/8', '::1/128');
 
+  const nodeId = integer('node-id', 1, 1, 2_147_483_647);
+  const readPeers = (text: string): Peers => {
+    if (nodeId > maxNodeId) wrong('node-id', `is ${nodeId}; with peers it is at most ${maxNodeId}, as it is part of each cancel key`);
+    const others = new Map<number, Address>();
+    for (const each of text.split(',').map((part) => part.trim())) {
+      const [, number = '', where = ''] = /^(\d{1,3})=(.+)$/.exec(each) ?? [];
+      const at = parseAddress(where);
+      const id = Number(number);
+      if (!at || at.port === 0 || id < 1 || id > maxNodeId)
+        wrong('peers', `holds "${each}"; a peer is written 2=10.0.0.2:6432, with a number up to ${maxNodeId}`);
+      else if (id === nodeId) wrong('peers', `names node ${id}, which is this one; it lists the others`);
+      else if (others.has(id)) wrong('peers', `names node ${id} twice`);
+      else others.set(id, at);
+    }
+    return { nodeId, others };
+  };
+  const peers = given('peers') === undefined ? undefined : readPeers(given('peers')!);
+
   const keyText = given('secret-key');
   const keyPath = given('secret-key-file');
   if (keyText !== undefined && keyPath !== undefined) wrong('secret-key', 'and PGPIER_SECRET_KEY_FILE are both set; give one');
@@ -213,9 +233,10 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     ...(adminRole !== undefined && { adminRole }),
     auth,
     trustBackend: switched('trust-backend'),
-    nodeId: integer('node-id', 1, 1, 2_147_483_647),
+    nodeId,
     ...(certFile && keyFile && { tls: { certFile, keyFile, ...(clientCaFile && { clientCaFile }), required: tlsRequired } }),
     allowNetworks,
+    ...(peers && { peers }),
     limits: {
       ...(given('allow-clients') !== undefined && { clientNetworks: networks('allow-clients') }),
       maxConnections: integer('max-connections', 0, 0, 1_000_000) || Number.POSITIVE_INFINITY,

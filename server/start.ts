@@ -98,6 +98,7 @@ export async function start(
     startSession: createStartSession({ catalog, workers, jobs: jobs.of, logins, log }),
     log,
     limits: config.limits,
+    ...(config.peers && { peers: config.peers }),
     loginTimeoutMs: config.loginTimeoutMs,
     idleTimeoutMs: config.idleTimeoutMs,
     keepAliveMs: config.keepAliveMs,

@@ -42,6 +42,11 @@ export const settings = [
   },
   { name: 'trust-backend', description: 'accept a backend that lets roles in without a password, because it trusts the address of PgPier' },
   { name: 'node-id', value: 'N', description: 'number of this proxy, in names of exported files and in nodelocal://N/', default: '1' },
+  {
+    name: 'peers',
+    value: 'N=HOST:PORT,…',
+    description: 'other PgPiers of the same PostgreSQL, by their node-id: where cancel requests for their sessions go',
+  },
   { name: 'tls-cert', value: 'FILE', description: "certificate chain (PEM) for clients' TLS" },
   { name: 'tls-key', value: 'FILE', description: 'its private key (PEM)' },
   { name: 'tls-client-ca', value: 'FILE', description: 'authorities (PEM); every client must show a certificate that one of them signed' },

@@ -3,26 +3,33 @@
  * of ours runs. A request with a wrong key is dropped without a word.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { type CancelKey, cancelRequest } from '../../protocol/frontend/cancelRequest.ts';
-import type { BackendConnection } from './backend.ts';
+import type { CancelKey } from '../../protocol/frontend/cancelRequest.ts';
+import { cancelTimeoutMs } from './forwardCancel.ts';
 import type { SessionHandle } from './loggedIn.ts';
+import { arrived, ownerOf, type Peers, passOn } from './peers.ts';
 
-const cancelTimeoutMs = 10_000;
 /** Cancels under way at once: a burst must not use up the backend's connections. */
 const maxAtOnce = 64;
 /** Cancels waiting for their turn; more are dropped, as a lost network packet would be. */
 const maxWaiting = 4096;
 
-/** As long as the backend's own key: what the client's protocol version allows. */
-export function mintSecret(length: number): Buffer {
-  return randomBytes(length);
+/** As long as the backend's own key: what the client's protocol version allows. With peers the first byte is this node's number; the rest stays random. */
+export function mintSecret(length: number, peers?: Peers): Buffer {
+  const secret = randomBytes(length);
+  if (peers) secret[0] = peers.nodeId;
+  return secret;
 }
 
 export class CancelRegistry {
   /** Several backends behind one address may use the same pid. */
   readonly #sessions = new Map<number, { readonly secret: Buffer; readonly handle: SessionHandle }[]>();
+  readonly #peers: Peers | undefined;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
+
+  constructor(peers?: Peers) {
+    this.#peers = peers;
+  }
 
   /** Until the session is done. */
   register(key: CancelKey, handle: SessionHandle): void {
@@ -42,24 +49,27 @@ export class CancelRegistry {
     return this.#sessions.size;
   }
 
-  /** Resolves when the cancel has been delivered, dropped, or has taken too long; false: no session has this key. Never rejects. */
-  async cancel(key: CancelKey): Promise<boolean> {
+  /** Resolves when the cancel has been delivered, dropped, or has taken too long; false: no session of this node has the key. Never rejects. */
+  async cancel(request: CancelKey): Promise<boolean> {
+    const { key, byPeer } = arrived(request);
     const handle = this.#find(key);
-    if (!handle) return false;
-    if (!(await this.#turn())) return true;
+    const owner = handle || byPeer || !this.#peers ? undefined : ownerOf(key, this.#peers);
+    if (!handle && !owner) return false;
+    const deliver = (): Promise<void> => (owner ? passOn(key, owner) : handle!.cancel());
+    if (!(await this.#turn())) return handle !== undefined;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, cancelTimeoutMs);
     });
     try {
-      await Promise.race([handle.cancel().catch(() => {}), late]);
+      await Promise.race([deliver().catch(() => {}), late]);
     } finally {
       clearTimeout(timer);
       const next = this.#waiting.shift();
       if (next) next();
       else this.#running--;
     }
-    return true;
+    return handle !== undefined;
   }
 
   #find(key: CancelKey): SessionHandle | undefined {
@@ -79,24 +89,5 @@ export class CancelRegistry {
     if (this.#waiting.length >= maxWaiting) return false;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
     return true;
-  }
-}
-
-/** CancelRequest with the backend's own key, on a connection like the session's; resolves when the backend closed it, failed, or took too long. */
-export async function forwardCancel(key: CancelKey, session: Pick<BackendConnection, 'again'>): Promise<void> {
-  const signal = AbortSignal.timeout(cancelTimeoutMs);
-  try {
-    const { link } = await session.again(signal);
-    await new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => link.destroy(), { once: true });
-      link.onBytes = () => true;
-      link.onEnd = () => link.destroy();
-      link.onClose = () => resolve();
-      link.resume();
-      link.write(cancelRequest(key));
-      if (signal.aborted) link.destroy();
-    });
-  } catch {
-    // A cancel is a wish: who sent it is told nothing, and a session whose backend is gone ends by itself.
   }
 }

@@ -10,10 +10,11 @@ import { withOwnBuffer } from '../link/ownBuffer.ts';
 import { SocketLink } from '../link/socketLink.ts';
 import { authenticate } from './authenticate.ts';
 import { type BackendConnection, connectBackend } from './backend.ts';
-import { type CancelRegistry, forwardCancel } from './cancel.ts';
+import type { CancelRegistry } from './cancel.ts';
 import { checkClientCertificate } from './clientCertificate.ts';
 import type { ClientLimits, Leave } from './clientLimits.ts';
 import { BackendRefusal } from './exchange.ts';
+import { forwardCancel } from './forwardCancel.ts';
 import { relayGreeting } from './greeting.ts';
 import { BadLength, LinkReader, PeerGone } from './linkReader.ts';
 import type { ListenerOptions } from './listenerOptions.ts';
@@ -102,7 +103,8 @@ export class Connection {
       case 'cancel':
         stopTimer();
         this.#leg.reader.onGone = () => {};
-        await this.#context.cancels.cancel(startup.key);
+        // The cancel itself goes on when the listener stops; its client need not be waited for.
+        await this.#interruptible(this.#context.cancels.cancel(startup.key)).catch(() => {});
         // Only now: drivers take the end of this connection for "delivered".
         await lingeringClose(this.#leg.link);
         return { kind: 'cancel' };
@@ -135,7 +137,7 @@ export class Connection {
       }).then(() => {
         this.#interrupt.signal.throwIfAborted();
         this.#places.push(this.#context.limits.authenticated(user));
-        return relayGreeting(client.link, reader);
+        return relayGreeting(client.link, reader, options.peers);
       }),
     );
     if (client.reader.gone) throw new PeerGone('client');

@@ -7,6 +7,7 @@ import type { Link } from '../link/link.ts';
 import { mintSecret } from './cancel.ts';
 import { BackendRefusal, maxLoginMessageLength } from './exchange.ts';
 import type { LinkReader } from './linkReader.ts';
+import type { Peers } from './peers.ts';
 
 export interface Greeting {
   readonly parameters: Map<string, string>;
@@ -15,7 +16,7 @@ export interface Greeting {
 }
 
 /** Throws PgPierError (to be sent as FATAL), BackendRefusal (its error has been relayed), PeerGone, BadLength. */
-export async function relayGreeting(client: Link, backend: LinkReader): Promise<Greeting> {
+export async function relayGreeting(client: Link, backend: LinkReader, peers?: Peers): Promise<Greeting> {
   const parameters = new Map<string, string>();
   let key: Greeting['key'];
   let out: Buffer[] = [];
@@ -37,7 +38,7 @@ export async function relayGreeting(client: Link, backend: LinkReader): Promise<
         const own = readBackendKeyData(message);
         // An empty key cannot be cancelled with, and drivers fail on it: as if there were none.
         if (!own) break;
-        key = { backend: own, secret: mintSecret(own.secret.length) };
+        key = { backend: own, secret: mintSecret(own.secret.length, peers) };
         out.push(backendKeyData({ pid: own.pid, secret: key.secret }));
         break;
       }

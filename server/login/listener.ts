@@ -25,7 +25,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     get tls() {
       return tls;
     },
-    cancels: new CancelRegistry(),
+    cancels: new CancelRegistry(options.peers),
     limits: new ClientLimits(options.limits ?? {}),
   };
 

@@ -2,6 +2,7 @@
 import type { ScramVerifier } from '../../protocol/scram/verifier.ts';
 import type { Limits } from './clientLimits.ts';
 import type { StartSession } from './loggedIn.ts';
+import type { Peers } from './peers.ts';
 
 /** libpq's meaning of each, except that `allow` does not try again with TLS; ignored for a unix socket, as in libpq. */
 export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
@@ -83,6 +84,8 @@ export interface ListenerOptions {
   /** How long `stop()` waits for busy sessions before it ends them; default 30 000. */
   readonly drainTimeoutMs?: number;
   readonly limits?: Limits;
+  /** Absent: the only one. */
+  readonly peers?: Peers;
   /** How long a session may stay idle outside a transaction; absent or 0: for ever. */
   readonly idleTimeoutMs?: number;
   /** Silence after which the kernel asks a client whether it is still there; default 60 000; 0: never. */

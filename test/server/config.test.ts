@@ -176,3 +176,21 @@ test('help names every setting, and so does the README', () => {
 test('a variable that is no setting is warned of', () => {
   assert.match(config([], { PGPIER_LISTN: 'x' }).warnings.join(), /PGPIER_LISTN/);
 });
+
+test('peers are other nodes, each once, with a number that fits a byte of a cancel key', () => {
+  const made = config(['--node-id', '1', '--peers', '2=db-b.example:6432, 255=[fd00::3]:7000']);
+  assert.deepEqual(made.peers, {
+    nodeId: 1,
+    others: new Map([
+      [2, { host: 'db-b.example', port: 6432 }],
+      [255, { host: 'fd00::3', port: 7000 }],
+    ]),
+  });
+  assert.equal(config([]).peers, undefined);
+  const wrong = (peers: string, ...more: string[]): string => mistakes(['--peers', peers, ...more]).join('\n');
+  for (const text of ['2', '2=', 'x=h:1', '2=h', '0=h:1', '256=h:1', '2=h:0', '2=h:1,', '2=h:1 3=h:2'])
+    assert.match(wrong(text), /--peers holds ".*"; a peer is written 2=10\.0\.0\.2:6432, with a number up to 255/, text);
+  assert.match(wrong('1=h:1'), /--peers names node 1, which is this one; it lists the others/);
+  assert.match(wrong('2=h:1,2=i:1'), /--peers names node 2 twice/);
+  assert.match(wrong('2=h:1', '--node-id', '256'), /--node-id is 256; with peers it is at most 255/);
+});
