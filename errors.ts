@@ -271,6 +271,11 @@ export const errors = {
     hint: 'The setting PGPIER_ALLOW_CLIENTS names the networks that may connect.',
   },
   cannotListen: { sqlstate: '58030', text: 'cannot listen on {address}: {reason}' },
+  siblingSocket: {
+    sqlstate: '58030',
+    text: 'cannot make the socket {path}, by which relays on one port pass cancels on: {reason}',
+    hint: 'It is in the data directory; PGPIER_DATA names another.',
+  },
   tlsKeyPair: { sqlstate: 'F0000', text: 'the TLS certificate and key cannot be used: {reason}' },
 
   noParameter: { sqlstate: '42P02', text: 'there is no parameter ${number}' },

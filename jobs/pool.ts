@@ -1,6 +1,6 @@
 /**
  * The worker processes as the relay sees them: starts them, hands out tasks, replaces those that die. One is started at once, in the
- * background; the others when there is work for them.
+ * background, unless told otherwise; the others when there is work for them.
  */
 import { PgPierError } from '../errors.ts';
 import type { StorageSettings } from '../external/storage/storage.ts';
@@ -18,6 +18,8 @@ export interface Log {
 export interface WorkersOptions {
   /** Processes at most; at least 1. */
   readonly count: number;
+  /** Whether one is started at once, so that the first task does not wait for it; default true. */
+  readonly warm?: boolean;
   readonly storageSettings: StorageSettings;
   readonly log: Log;
 }
@@ -56,7 +58,7 @@ type State = { readonly kind: 'open' } | { readonly kind: 'stopping'; readonly d
 
 export function startWorkers(options: WorkersOptions): Workers {
   const pool = new Pool(options);
-  pool.spawn();
+  if (options.warm ?? true) pool.spawn();
   return pool;
 }
 

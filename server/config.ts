@@ -40,6 +40,10 @@ export interface Config {
   readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile?: string; readonly required: boolean };
   /** `address/length` each. */
   readonly allowNetworks: readonly string[];
+  /** Event loops that serve clients. */
+  readonly relays: number;
+  /** Whether other processes may listen on our address too: a successor, in a rolling restart. */
+  readonly reusePort: boolean;
   readonly limits: Limits;
   readonly peers?: Peers;
   readonly loginTimeoutMs: number;
@@ -166,8 +170,8 @@ export function readConfig(argv: readonly string[], environment: Environment): R
       `is "${given('listen')}", which other machines can reach, and the embedded server asks for no password: set PGPIER_PASSWORD too, or listen on 127.0.0.1`,
     );
 
-  const relays = given('relays');
-  if (relays !== undefined && relays !== '1') wrong('relays', `is "${relays}"; this version runs one relay, so only 1 is possible`);
+  const reusePort = switched('reuse-port');
+  if (embedded && reusePort) wrong('reuse-port', 'needs PGPIER_BACKEND: the embedded server ends with the process that started it');
 
   const certFile = file('tls-cert');
   const keyFile = file('tls-key');
@@ -220,6 +224,8 @@ export function readConfig(argv: readonly string[], environment: Environment): R
   if (keyText !== undefined && !isSecretKey(keyText))
     wrong('secret-key', 'is not 32 bytes in base64 or hex; `openssl rand -base64 32` makes one');
 
+  const maxConnections = integer('max-connections', 0, 0, 1_000_000);
+  const maxConnectionsPerRole = integer('max-connections-per-role', 0, 0, 1_000_000);
   const adminRole = given('admin-role');
   const externalDirectory = given('external-dir');
   const config: Omit<Config, 'listen'> = {
@@ -229,6 +235,8 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     dataDirectory: resolve(given('data') ?? 'data'),
     ...(externalDirectory !== undefined && { externalDirectory: resolve(externalDirectory) }),
     ...(http && { http }),
+    relays: integer('relays', 1, 1, 64),
+    reusePort,
     workers: integer('workers', Math.min(2, availableParallelism()), command === 'worker' ? 1 : 0, 64),
     ...(adminRole !== undefined && { adminRole }),
     auth,
@@ -239,8 +247,8 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     ...(peers && { peers }),
     limits: {
       ...(given('allow-clients') !== undefined && { clientNetworks: networks('allow-clients') }),
-      maxConnections: integer('max-connections', 0, 0, 1_000_000) || Number.POSITIVE_INFINITY,
-      maxConnectionsPerRole: integer('max-connections-per-role', 0, 0, 1_000_000) || Number.POSITIVE_INFINITY,
+      ...(maxConnections > 0 && { maxConnections }),
+      ...(maxConnectionsPerRole > 0 && { maxConnectionsPerRole }),
     },
     loginTimeoutMs: integer('login-timeout', 60, 1, 600) * 1000,
     // A longer timer would be none: Node's are 31 bits of milliseconds, the kernel's 15 bits of seconds.

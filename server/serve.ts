@@ -1,13 +1,13 @@
 /** `pgpier`, `pgpier worker`: reads the configuration, starts everything, prints the ready line, and stops everything when told. */
 import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
-import { PgPierError } from '../errors.ts';
 import { readConfig } from './config.ts';
 import { helpText } from './configuration/help.ts';
 import { startWorker } from './jobWorker.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { openLog } from './log.ts';
-import { start } from './start.ts';
+import { sentence } from './sentence.ts';
+import { type Started, start } from './start.ts';
 
 /** npm passes a terminal's Ctrl-C on although the terminal did so too: signals this close together are one. */
 const SAME_SIGNAL_MS = 1_000;
@@ -61,6 +61,21 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
   let reload = (): void => log.info({}, 'SIGHUP: there is nothing to read again yet');
   // The end of a terminal, where there is one; else the operator's wish, as PostgreSQL takes it.
   process.on('SIGHUP', (name) => (process.stdin.isTTY || config.command === 'worker' ? onSignal(name) : reload()));
+  let handOver = async (): Promise<void> => {};
+  let handingOver = false;
+  process.on('SIGUSR2', () => {
+    if (handingOver || told !== undefined) return;
+    handingOver = true;
+    log.info({}, 'SIGUSR2: the port is left to a successor; PgPier ends with its last session');
+    void settled
+      .then(() => handOver())
+      .then(() => {
+        if (told !== undefined) return;
+        told = Date.now();
+        log.info({}, 'the last session has ended');
+        return end(0);
+      });
+  });
   // npm (or its shell) that is killed outright passes nothing on; without it nobody would end this.
   const parent = process.ppid;
   if (process.env.npm_lifecycle_event !== undefined)
@@ -83,7 +98,7 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
   };
 
   // SIGTERM before the ready line gives the start up: the part that is coming up ends first, then those that run.
-  const begun: Promise<{ readyLine: string; reload?: () => void }> =
+  const begun: Promise<Partial<Started> & { readyLine: string }> =
     config.command === 'worker'
       ? startWorker(config, lifecycle, log).then((readyLine) => ({ readyLine }))
       : start(config, lifecycle, log, starting.signal, failed);
@@ -92,6 +107,7 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
       keepYoungHeapSmall();
       const { readyLine } = started;
       if (started.reload) reload = started.reload;
+      if (started.handOver) handOver = started.handOver;
       if (told === undefined) process.stdout.write(`${readyLine}\n`);
     },
     async (error: unknown) => {
@@ -109,12 +125,4 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
  */
 function keepYoungHeapSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
-}
-
-/** Our own errors are for reading; of anything else the stack is needed. */
-function sentence(error: unknown): string {
-  if (error instanceof PgPierError)
-    return [error.data.message, error.data.detail, error.data.hint].filter((part) => part !== undefined).join(' · ');
-  if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) return error.stack ?? error.message;
-  return error instanceof Error ? error.message : String(error);
 }

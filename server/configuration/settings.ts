@@ -26,7 +26,8 @@ export const settings = [
   { name: 'data', value: 'DIRECTORY', description: 'data of the embedded server, and the key file', default: './data' },
   { name: 'external-dir', value: 'DIRECTORY', description: 'root of nodelocal://', default: 'extern in the data directory' },
   { name: 'http', value: 'HOST:PORT|off', description: 'serve /metrics and /healthz there', default: 'off' },
-  { name: 'relays', value: 'N', description: 'relay processes; only 1 for now', default: '1' },
+  { name: 'relays', value: 'N', description: 'threads that serve clients, all on one port', default: '1' },
+  { name: 'reuse-port', description: 'let another PgPier listen on the same address: for a rolling restart' },
   {
     name: 'workers',
     value: 'N',

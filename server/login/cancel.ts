@@ -7,11 +7,11 @@ import type { CancelKey } from '../../protocol/frontend/cancelRequest.ts';
 import { cancelTimeoutMs } from './forwardCancel.ts';
 import type { SessionHandle } from './loggedIn.ts';
 import { arrived, ownerOf, type Peers, passOn } from './peers.ts';
+import type { Siblings } from './siblings.ts';
+import { Turns } from './turns.ts';
 
-/** Cancels under way at once: a burst must not use up the backend's connections. */
-const maxAtOnce = 64;
-/** Cancels waiting for their turn; more are dropped, as a lost network packet would be. */
-const maxWaiting = 4096;
+/** Cancels under way at once: a burst must not use up the backend's connections. More are dropped, as a lost network packet would be. */
+const most = { running: 64, waiting: 4096 };
 
 /** As long as the backend's own key: what the client's protocol version allows. With peers the first byte is this node's number; the rest stays random. */
 export function mintSecret(length: number, peers?: Peers): Buffer {
@@ -20,15 +20,22 @@ export function mintSecret(length: number, peers?: Peers): Buffer {
   return secret;
 }
 
+/** Who else may have the session that a request means. */
+export interface Elsewhere {
+  readonly peers?: Peers | undefined;
+  readonly siblings?: Siblings | undefined;
+}
+
 export class CancelRegistry {
   /** Several backends behind one address may use the same pid. */
   readonly #sessions = new Map<number, { readonly secret: Buffer; readonly handle: SessionHandle }[]>();
-  readonly #peers: Peers | undefined;
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #elsewhere: Elsewhere;
+  readonly #deliveries = new Turns(most);
+  /** Turns of their own: two relays that each wait for the other's turns would wait in vain. */
+  readonly #passing = new Turns(most);
 
-  constructor(peers?: Peers) {
-    this.#peers = peers;
+  constructor(elsewhere: Elsewhere = {}) {
+    this.#elsewhere = elsewhere;
   }
 
   /** Until the session is done. */
@@ -49,27 +56,21 @@ export class CancelRegistry {
     return this.#sessions.size;
   }
 
-  /** Resolves when the cancel has been delivered, dropped, or has taken too long; false: no session of this node has the key. Never rejects. */
-  async cancel(request: CancelKey): Promise<boolean> {
+  /** A client's request: resolves when the cancel has been delivered, dropped, or has taken too long. Never rejects. */
+  async cancel(request: CancelKey): Promise<void> {
     const { key, byPeer } = arrived(request);
+    const { peers, siblings } = this.#elsewhere;
     const handle = this.#find(key);
-    const owner = handle || byPeer || !this.#peers ? undefined : ownerOf(key, this.#peers);
-    if (!handle && !owner) return false;
-    const deliver = (): Promise<void> => (owner ? passOn(key, owner) : handle!.cancel());
-    if (!(await this.#turn())) return handle !== undefined;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, cancelTimeoutMs);
-    });
-    try {
-      await Promise.race([deliver().catch(() => {}), late]);
-    } finally {
-      clearTimeout(timer);
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running--;
-    }
-    return handle !== undefined;
+    const owner = !handle && !byPeer && peers && ownerOf(key, peers);
+    if (handle) await this.#deliveries.run(() => handle.cancel(), cancelTimeoutMs);
+    else if (owner) await this.#passing.run(() => passOn(key, owner), cancelTimeoutMs);
+    else if (siblings) await this.#passing.run(() => siblings.pass(key), cancelTimeoutMs);
+  }
+
+  /** As `cancel`, for a request that a sibling passes on: it goes no further. */
+  async cancelHere(key: CancelKey): Promise<void> {
+    const handle = this.#find(key);
+    if (handle) await this.#deliveries.run(() => handle.cancel(), cancelTimeoutMs);
   }
 
   #find(key: CancelKey): SessionHandle | undefined {
@@ -78,16 +79,5 @@ export class CancelRegistry {
       if (secret.length === key.secret.length && timingSafeEqual(secret, key.secret)) found = handle;
     }
     return found;
-  }
-
-  /** False: too many wait already. */
-  async #turn(): Promise<boolean> {
-    if (this.#running < maxAtOnce) {
-      this.#running++;
-      return true;
-    }
-    if (this.#waiting.length >= maxWaiting) return false;
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    return true;
   }
 }

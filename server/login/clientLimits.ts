@@ -14,46 +14,51 @@ export interface Limits {
 /** Gives a place back; to be called once. */
 export type Leave = () => void;
 
-export class ClientLimits {
-  readonly #limits: Limits;
-  readonly #networks: net.BlockList | undefined;
-  readonly #sessionsOf = new Map<string, number>();
-  #clients = 0;
-
-  constructor(limits: Limits) {
-    this.#limits = limits;
-    if (limits.clientNetworks === undefined) return;
-    this.#networks = new net.BlockList();
-    for (const network of limits.clientNetworks) {
-      const [address, length] = network.split('/') as [string, string];
-      this.#networks.addSubnet(address, Number(length), net.isIPv6(address) ? 'ipv6' : 'ipv4');
-    }
-  }
-
-  /** A client asks to log in. Throws FATAL 28000 for its network, 53300 where all places are taken. */
-  enter(address: string | undefined): Leave {
-    if (this.#networks !== undefined && !isIn(this.#networks, address)) throw fatal('clientNetwork', { address: address ?? 'unknown' });
-    if (this.#clients >= (this.#limits.maxConnections ?? Number.POSITIVE_INFINITY)) throw fatal('tooManyConnections');
-    this.#clients++;
-    return () => {
-      this.#clients--;
-    };
-  }
-
+/** Several relays count as one where they share the one that counts. */
+export interface ClientLimits {
+  /** A client asks to log in. Rejects with FATAL 28000 for its network, 53300 where all places are taken. */
+  enter(address: string | undefined): Promise<Leave>;
   /**
-   * A role has proved who it is. Throws FATAL 53300 as PostgreSQL does for CONNECTION LIMIT. Not sooner: a stranger's logins in that role's name
+   * A role has proved who it is. Rejects with FATAL 53300 as PostgreSQL does for CONNECTION LIMIT. Not sooner: a stranger's logins in that role's name
    * would keep the role itself out.
    */
-  authenticated(role: string): Leave {
-    const sessions = this.#sessionsOf.get(role) ?? 0;
-    if (sessions >= (this.#limits.maxConnectionsPerRole ?? Number.POSITIVE_INFINITY)) throw fatal('tooManyConnectionsOfRole', { role });
-    this.#sessionsOf.set(role, sessions + 1);
-    return () => {
-      const left = this.#sessionsOf.get(role)! - 1;
-      if (left > 0) this.#sessionsOf.set(role, left);
-      else this.#sessionsOf.delete(role);
-    };
+  authenticated(role: string): Promise<Leave>;
+}
+
+export function clientLimits(limits: Limits): ClientLimits {
+  const networks = limits.clientNetworks && blockList(limits.clientNetworks);
+  const { maxConnections = Number.POSITIVE_INFINITY, maxConnectionsPerRole = Number.POSITIVE_INFINITY } = limits;
+  const sessionsOf = new Map<string, number>();
+  let clients = 0;
+  return {
+    enter: async (address) => {
+      if (networks !== undefined && !isIn(networks, address)) throw fatal('clientNetwork', { address: address ?? 'unknown' });
+      if (clients >= maxConnections) throw fatal('tooManyConnections');
+      clients++;
+      return () => {
+        clients--;
+      };
+    },
+    authenticated: async (role) => {
+      const sessions = sessionsOf.get(role) ?? 0;
+      if (sessions >= maxConnectionsPerRole) throw fatal('tooManyConnectionsOfRole', { role });
+      sessionsOf.set(role, sessions + 1);
+      return () => {
+        const left = sessionsOf.get(role)! - 1;
+        if (left > 0) sessionsOf.set(role, left);
+        else sessionsOf.delete(role);
+      };
+    },
+  };
+}
+
+function blockList(clientNetworks: readonly string[]): net.BlockList {
+  const networks = new net.BlockList();
+  for (const network of clientNetworks) {
+    const [address, length] = network.split('/') as [string, string];
+    networks.addSubnet(address, Number(length), net.isIPv6(address) ? 'ipv6' : 'ipv4');
   }
+  return networks;
 }
 
 /** IPv4 clients of a listener on `::` come as ::ffff:a.b.c.d; `check` knows them by their IPv4 rule. */

@@ -121,7 +121,7 @@ export class Connection {
     if (policy.loopbackOnly && !isLoopback(this.#peer)) throw fatal('loopbackOnly');
     if (this.#context.tls?.asksCertificate)
       checkClientCertificate(this.#leg.certificates?.client, policy.certificateNamesRole ? user : undefined);
-    this.#places.push(this.#context.limits.enter(this.#peer));
+    await this.#take(this.#context.limits.enter(this.#peer));
 
     const backend = await connectBackend(options.backend, this.#interrupt.signal);
     this.#backend = backend;
@@ -134,9 +134,9 @@ export class Connection {
         backend: { link: backend.link, reader, private: backend.private, certificate: backend.certificate },
         user,
         policy,
-      }).then(() => {
+      }).then(async () => {
         this.#interrupt.signal.throwIfAborted();
-        this.#places.push(this.#context.limits.authenticated(user));
+        await this.#take(this.#context.limits.authenticated(user));
         return relayGreeting(client.link, reader, options.peers);
       }),
     );
@@ -166,6 +166,14 @@ export class Connection {
     if (ended.backend) endSoon(backend.link);
     options.log.debug({ peer: this.#peer, ...printableWho(this.#who), tls: link.encrypted, replication }, 'logged in');
     return { kind: 'session', handle };
+  }
+
+  /** A place that comes after the login was interrupted is given back at once. */
+  async #take(place: Promise<Leave>): Promise<void> {
+    const leave = await place;
+    if (this.#interrupt.signal.aborted) leave();
+    this.#interrupt.signal.throwIfAborted();
+    this.#places.push(leave);
   }
 
   /** Rejects as soon as the login is interrupted, whatever it waits for. */

@@ -1,6 +1,6 @@
 /** What the listener is told at start (server/config.ts makes these from flags, environment and file). */
 import type { ScramVerifier } from '../../protocol/scram/verifier.ts';
-import type { Limits } from './clientLimits.ts';
+import type { ClientLimits } from './clientLimits.ts';
 import type { StartSession } from './loggedIn.ts';
 import type { Peers } from './peers.ts';
 
@@ -83,9 +83,12 @@ export interface ListenerOptions {
   readonly loginTimeoutMs?: number;
   /** How long `stop()` waits for busy sessions before it ends them; default 30 000. */
   readonly drainTimeoutMs?: number;
-  readonly limits?: Limits;
+  /** Default: none. */
+  readonly limits?: ClientLimits;
   /** Absent: the only one. */
   readonly peers?: Peers;
+  /** Listens beside others on one port (SO_REUSEPORT); `directory`: where they find each other (siblings.ts). */
+  readonly sharedPort?: { readonly directory: string };
   /** How long a session may stay idle outside a transaction; absent or 0: for ever. */
   readonly idleTimeoutMs?: number;
   /** Silence after which the kernel asks a client whether it is still there; default 60 000; 0: never. */
@@ -101,6 +104,8 @@ export interface Listener {
   readonly counters: { readonly accepted: number; readonly loggedIn: number; readonly refused: number; readonly cancelRequests: number };
   /** Handshakes from now on show these. Throws PgPierError `tlsKeyPair`, and goes on with the old ones. */
   reloadTls(files: ListenerTls): void;
+  /** Stops accepting, and resolves when the last session has ended by itself; `stop()` may still come meanwhile. */
+  handOver(): Promise<void>;
   /** Stops accepting, ends logins, drains sessions (`SessionHandle.drain`), after `drainTimeoutMs` destroys what is left. */
   stop(): Promise<void>;
 }

@@ -50,7 +50,7 @@ test('a worker takes the same settings, needs a backend and at least one job at 
 });
 
 test('one message lists every mistake', () => {
-  const found = mistakes(['--listen', 'nowhere', '--relays', '2', '--listne', 'x', 'stray'], {
+  const found = mistakes(['--listen', 'nowhere', '--relays', '0', '--listne', 'x', 'stray'], {
     PGPIER_WORKERS: 'many',
     PGPIER_LOG_LEVEL: 'loud',
     PGPIER_BACKEND: 'postgres://h:99999/?sslmode=maybe&application_name=x',
@@ -63,7 +63,7 @@ test('one message lists every mistake', () => {
     /--listne/,
     /"stray"/,
     /--listen is "nowhere"/,
-    /--relays is "2".*only 1/,
+    /--relays is "0"/,
     /PGPIER_WORKERS is "many"/,
     /PGPIER_LOG_LEVEL is "loud"/,
     /PGPIER_BACKEND has a port/,
@@ -175,6 +175,13 @@ test('help names every setting, and so does the README', () => {
 
 test('a variable that is no setting is warned of', () => {
   assert.match(config([], { PGPIER_LISTN: 'x' }).warnings.join(), /PGPIER_LISTN/);
+});
+
+test('a port is shared with a successor before a server that stays', () => {
+  const backend = ['--backend', 'postgres://u@db.example/app'];
+  assert.deepEqual([config(backend).reusePort, config(backend).relays], [false, 1]);
+  assert.deepEqual([config([...backend, '--reuse-port']).reusePort, config(['--relays', '64']).relays], [true, 64]);
+  assert.match(mistakes(['--reuse-port']).join(), /--reuse-port needs PGPIER_BACKEND/);
 });
 
 test('peers are other nodes, each once, with a number that fits a byte of a cancel key', () => {

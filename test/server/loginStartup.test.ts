@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { gssencRequest } from '../../protocol/frontend/gssencRequest.ts';
 import { sslRequest } from '../../protocol/frontend/sslRequest.ts';
 import { asksForReplication } from '../../protocol/frontend/startupMessage.ts';
+import { clientLimits } from '../../server/login/clientLimits.ts';
 import { missingPostgres, type Postgres, type PostgresVersion, startPostgres } from '../servers/postgres.ts';
 import { errorIn, fakeBackend, type Lab, messages, query, RawClient, startLab, startup } from './loginLab.ts';
 
@@ -204,7 +205,7 @@ test('a taken port and a key that is not the certificate’s are errors at start
 
 test('above maxConnections a client is refused with 53300', async () => {
   const backend = await fakeBackend(() => {});
-  const lab = await startLab({ port: backend.port }, {}, { limits: { maxConnections: 1 } });
+  const lab = await startLab({ port: backend.port }, {}, { limits: clientLimits({ maxConnections: 1 }) });
   const first = await RawClient.connect(lab.port);
   first.send(startup());
   await first.until(() => backend.connections.length === 1);

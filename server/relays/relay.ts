@@ -1,0 +1,167 @@
+/** All that one event loop needs to serve clients, from a backend that is up. The first relay runs on the main thread, each other on one of its own. */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Catalog, openCatalog, type SecretKeySource } from '../../catalog/catalog.ts';
+import type { StorageSettings } from '../../external/storage/storage.ts';
+import { createJobLogins } from '../../jobs/loginRole.ts';
+import { startWorkers } from '../../jobs/pool.ts';
+import { openDoorbell } from '../../jobs/queue/doorbell.ts';
+import { statementJobs } from '../../jobs/queue/statementJobs.ts';
+import { decideAuthPolicy } from '../authPolicy.ts';
+import type { Config } from '../config.ts';
+import type { ConnectionTarget } from '../configuration/connectionUri.ts';
+import { storageSettingsOf } from '../jobWorker.ts';
+import type { Lifecycle } from '../lifecycle.ts';
+import type { Log } from '../log.ts';
+import type { ClientLimits } from '../login/clientLimits.ts';
+import { type AuthPolicy, type Listener, type ListenerTls, startListener } from '../login/listener.ts';
+import { PasswordVerifiers } from '../passwordVerifiers.ts';
+import { catalogLogin, findServiceLogin, loginUrl, type ServiceLogin } from '../serviceLogin.ts';
+import { createStartSession } from '../session/session.ts';
+import type { Backend } from './backend.ts';
+
+/** What workers are given to end their tasks once no session is left. */
+const WORKERS_STOP_MS = 5_000;
+
+export interface RelayOptions {
+  readonly backend: Backend;
+  /** Where to listen; port 0 takes any free one. */
+  readonly listen: Config['listen'];
+  /** Whether other listeners may have this port too. */
+  readonly sharedPort: boolean;
+  readonly limits: ClientLimits;
+  /** Whether the first worker process is started at once, or with the first export. */
+  readonly warmWorkers: boolean;
+}
+
+export interface Relay extends Pick<Listener, 'address' | 'counters' | 'handOver' | 'stop'> {
+  readonly sessionCount: number;
+  readonly catalog: Catalog;
+  /** For others that work for the same catalog. */
+  readonly found: {
+    readonly service: ServiceLogin;
+    readonly catalogUrl: string | undefined;
+    readonly secretKey: SecretKeySource;
+    readonly storageSettings: StorageSettings;
+  };
+  /** Removes the logins of jobs that ended without doing so. */
+  sweepLogins(): void;
+  /** Reads again what may change under running sessions: certificates, and whether verifiers may be read. Never throws; the log tells. */
+  reload(): void;
+}
+
+/**
+ * @param prepare between the catalog and the first client
+ * @throws PgPierError or Error, in words for the person who starts it
+ */
+export async function startRelay(
+  config: Config,
+  { backend: { target, dataDirectory }, listen, sharedPort, limits, warmWorkers }: RelayOptions,
+  lifecycle: Lifecycle,
+  log: Log,
+  prepare: (relay: Pick<Relay, 'catalog' | 'found'>) => Promise<void> = async () => {},
+): Promise<Relay> {
+  const service = await findServiceLogin(target, 'the backend');
+  const secretKey = secretKeySource(config, dataDirectory);
+  const elsewhere = config.catalog && (await findServiceLogin(config.catalog, 'the catalog'));
+  const catalogUrl = config.catalog && loginUrl(config.catalog, elsewhere!);
+  const catalog = await openCatalog({
+    service: service.config,
+    ...(catalogUrl !== undefined && { catalogUrl }),
+    secretKey,
+    ...(config.adminRole !== undefined && { adminRole: config.adminRole }),
+    log,
+  });
+  lifecycle.add('catalog', () => catalog.close());
+  const storageSettings = storageSettingsOf(config, dataDirectory, catalogLogin(service, elsewhere));
+  const found = { service, catalogUrl, secretKey, storageSettings };
+  await prepare({ catalog, found });
+
+  const workers = startWorkers({ count: config.workers, warm: warmWorkers, storageSettings, log });
+  lifecycle.add('workers', () => workers.stop(AbortSignal.timeout(WORKERS_STOP_MS)));
+  const doorbell = openDoorbell(catalog.database, log);
+  lifecycle.add('queue', () => doorbell.stop());
+  const jobs = statementJobs({ catalog, doorbell, nodeId: config.nodeId, log });
+  lifecycle.add('jobs of statements', () => jobs.settled());
+  const logins = createJobLogins({
+    service: { query: async (text, values) => ({ rows: await catalog.service.query(text, values) }) },
+    backend: loginPath(target),
+    log,
+  });
+
+  const passwordless = config.backend.kind === 'embedded' && config.backend.password === undefined;
+  const verifiers = new PasswordVerifiers(service.config, log);
+  lifecycle.add('password verifiers', () => verifiers.close());
+  const decide = (): Promise<AuthPolicy> => decideAuthPolicy(config, { target, verifiers, passwordless }, log);
+  let policy = await decide();
+  const listener = await startListener({
+    ...listen,
+    ...(sharedPort && { sharedPort: { directory: join(dataDirectory, 'relays') } }),
+    ...(config.tls && { tls: readTls(config.tls) }),
+    backend: { ...loginPath(target), ...rootCertificate(target), keepAliveMs: config.keepAliveMs },
+    auth: () => policy,
+    startSession: createStartSession({ catalog, workers, jobs: jobs.of, logins, log }),
+    log,
+    limits,
+    ...(config.peers && { peers: config.peers }),
+    loginTimeoutMs: config.loginTimeoutMs,
+    idleTimeoutMs: config.idleTimeoutMs,
+    keepAliveMs: config.keepAliveMs,
+    drainTimeoutMs: config.drainTimeoutMs,
+  });
+  lifecycle.add('listener', () => listener.stop());
+  return {
+    address: listener.address,
+    counters: listener.counters,
+    handOver: listener.handOver,
+    stop: listener.stop,
+    get sessionCount() {
+      return listener.sessionCount;
+    },
+    catalog,
+    found,
+    sweepLogins: () => void logins.sweep(),
+    reload: () => {
+      reloadCertificate(config, listener.reloadTls, log);
+      const stays = (error: Error): void => log.error({ reason: error.message }, 'SIGHUP: how passwords are carried stays as it was');
+      decide().then((decided) => {
+        policy = decided;
+      }, stays);
+    },
+  };
+}
+
+function reloadCertificate({ tls }: Config, reloadTls: Listener['reloadTls'], log: Log): void {
+  if (tls === undefined) return log.info({}, 'SIGHUP: there is no certificate to read again');
+  try {
+    reloadTls(readTls(tls));
+    log.info({ certificate: tls.certFile }, 'SIGHUP: certificate and key read again; handshakes from now on show them');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error({ certificate: tls.certFile, reason }, 'SIGHUP: certificate and key cannot be used; the old ones stay in use');
+  }
+}
+
+function readTls({ certFile, keyFile, clientCaFile, required }: NonNullable<Config['tls']>): ListenerTls {
+  const read = (file: string): string => readFileSync(file, 'utf8');
+  return { cert: read(certFile), key: read(keyFile), required, ...(clientCaFile !== undefined && { clientCa: read(clientCaFile) }) };
+}
+
+export function secretKeySource(config: Config, dataDirectory: string): SecretKeySource {
+  if (config.secretKey?.kind === 'key') return { kind: 'value', value: config.secretKey.key };
+  if (config.secretKey?.kind === 'file') return { kind: 'file', path: config.secretKey.path, createIfMissing: true };
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+  return { kind: 'file', path: join(dataDirectory, 'secret.key'), createIfMissing: true };
+}
+
+const loginPath = ({ host, port, sslmode, sslrootcert }: ConnectionTarget) => ({
+  host,
+  port,
+  sslmode,
+  ...(sslrootcert !== undefined && { sslrootcert }),
+});
+
+/** The listener takes the text, not the file; absent for `system`, which is what Node trusts. */
+function rootCertificate({ sslrootcert }: ConnectionTarget): { sslrootcert?: string } {
+  return sslrootcert === undefined || sslrootcert === 'system' ? {} : { sslrootcert: readFileSync(sslrootcert, 'utf8') };
+}
