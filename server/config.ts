@@ -148,9 +148,14 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     }
     if (environment.PGPASSWORD) return { ...reading.target, password: new Secret(environment.PGPASSWORD) };
     const path = environment.PGPASSFILE || join(environment.HOME || homedir(), '.pgpass');
-    const { password, warning } = readPasswordFile(path, reading.target);
-    if (warning !== undefined) warnings.push(warning);
-    return password === undefined ? reading.target : { ...reading.target, password };
+    for (const host of reading.target.choice?.hosts ?? [reading.target]) {
+      const { password, warning } = readPasswordFile(path, { ...reading.target, ...host });
+      if (password !== undefined) return { ...reading.target, password };
+      if (warning === undefined) continue;
+      warnings.push(warning);
+      break;
+    }
+    return reading.target;
   };
 
   const listen = address('listen', given('listen') ?? '127.0.0.1:6432');

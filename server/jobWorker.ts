@@ -7,6 +7,7 @@ import type { CatalogLogin, StorageSettings } from '../external/storage/storage.
 import { jobKinds } from '../jobs/jobKinds.ts';
 import { type JobWorkerSettings, openJobWorker, plainKey } from '../jobs/queue/openJobWorker.ts';
 import type { Config } from './config.ts';
+import { doorsOf, openDoors } from './hosts/door.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import { catalogLogin, findServiceLogin, loginUrl, type ServiceLogin } from './serviceLogin.ts';
@@ -15,13 +16,15 @@ import { catalogLogin, findServiceLogin, loginUrl, type ServiceLogin } from './s
 const DEFECT = 70;
 
 /** @returns the ready line */
-export async function startWorker(config: Config, lifecycle: Lifecycle, log: Log): Promise<string> {
+export async function startWorker(config: Config, lifecycle: Lifecycle, log: Log, failed: (what: string) => void): Promise<string> {
   if (config.backend.kind !== 'server') throw new Error('pgpier worker needs PGPIER_BACKEND');
-  const service = await findServiceLogin(config.backend.target, 'the backend');
-  const elsewhere = config.catalog && (await findServiceLogin(config.catalog, 'the catalog'));
+  const doors = doorsOf(config, await openDoors(config, lifecycle, failed));
+  const service = await findServiceLogin(doors.backend ?? config.backend.target, 'the backend');
+  const catalogTarget = doors.catalog ?? config.catalog;
+  const elsewhere = catalogTarget && (await findServiceLogin(catalogTarget, 'the catalog'));
   const settings = jobWorkerSettings(config, {
     service,
-    catalogUrl: config.catalog && loginUrl(config.catalog, elsewhere!),
+    catalogUrl: catalogTarget && loginUrl(catalogTarget, elsewhere!),
     secretKey: presentKey(config),
     storageSettings: storageSettingsOf(config, config.dataDirectory, catalogLogin(service, elsewhere)),
   });

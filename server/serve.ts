@@ -100,7 +100,7 @@ async function run(config: Extract<typeof reading, { kind: 'config' }>['config']
   // SIGTERM before the ready line gives the start up: the part that is coming up ends first, then those that run.
   const begun: Promise<Partial<Started> & { readyLine: string }> =
     config.command === 'worker'
-      ? startWorker(config, lifecycle, log).then((readyLine) => ({ readyLine }))
+      ? startWorker(config, lifecycle, log, failed).then((readyLine) => ({ readyLine }))
       : start(config, lifecycle, log, starting.signal, failed);
   const settled = begun.then(
     (started) => {

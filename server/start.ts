@@ -7,6 +7,7 @@ import { startJobWorkerProcess } from '../jobs/queue/jobWorkerProcess.ts';
 import type { Config } from './config.ts';
 import { formatAddress } from './configuration/address.ts';
 import { startEmbedded } from './embedded.ts';
+import { doorsOf, openDoors } from './hosts/door.ts';
 import { jobWorkerSettings } from './jobWorker.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
@@ -39,6 +40,7 @@ export async function start(
   const embedded = await startBackend(config, lifecycle, log, signal, failed);
   signal.throwIfAborted();
   const backend = backendOf(config, embedded);
+  const doors = await openDoors(config, lifecycle, failed);
   const limits = clientLimits(config.limits);
   const several = config.relays > 1;
   // Others may only have our port where the operator wants it; else a second PgPier would take half of the clients unseen.
@@ -47,7 +49,14 @@ export async function start(
   let http: HttpServer | undefined;
   lifecycle.add('http', () => http?.stop());
   let stopJobs = async (): Promise<void> => {};
-  const options = { backend, listen: config.listen, sharedPort: several || config.reusePort, limits, warmWorkers: true };
+  const options = {
+    backend,
+    doors: doorsOf(config, doors),
+    listen: config.listen,
+    sharedPort: several || config.reusePort,
+    limits,
+    warmWorkers: true,
+  };
   const first = await startRelay(config, options, lifecycle, log, async ({ catalog, found }) => {
     await mustAnswer(catalog, found.service.config);
     signal.throwIfAborted();
@@ -65,6 +74,7 @@ export async function start(
       argv: process.argv.slice(2),
       listen: first.address,
       ...(embedded && { embedded }),
+      doors,
       counted: config.limits.maxConnections !== undefined || config.limits.maxConnectionsPerRole !== undefined,
     })),
     limits,

@@ -4,10 +4,15 @@ import { PgPierError } from '../../errors.ts';
 import { sslRequest } from '../../protocol/frontend/sslRequest.ts';
 import { connectPlainLink, connectSocketLink, SocketLink } from '../link/socketLink.ts';
 import { LinkReader, PeerGone } from './linkReader.ts';
-import type { BackendTarget } from './listenerOptions.ts';
+import type { BackendTarget, Hosts } from './listenerOptions.ts';
 import { connectTls } from './tls.ts';
 
+/** Hosts that failed since they were last asked: more than that do not fail at once. */
+const maxTries = 3;
+
 export interface BackendConnection {
+  /** Where it leads. */
+  readonly host: { readonly host: string; readonly port: number };
   readonly link: SocketLink;
   /** TLS, or a unix socket: nobody on the way can read it. */
   readonly private: boolean;
@@ -34,6 +39,25 @@ export async function connectBackend(target: BackendTarget, signal: AbortSignal)
     if (error instanceof PgPierError) throw error;
     if (deadline.aborted) throw backendUnreachable('timeout expired', error);
     throw backendUnreachable(publicReason(error), error);
+  }
+}
+
+/** To the host that is chosen now; to another, where that fails. As `connectBackend`. */
+export async function connectChosen(target: BackendTarget, hosts: Hosts | undefined, signal: AbortSignal): Promise<BackendConnection> {
+  if (!hosts) return connectBackend(target, signal);
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  aborted.catch(() => {});
+  for (let tries = 1; ; tries++) {
+    const host = await Promise.race([hosts.choose(), aborted]);
+    try {
+      return await connectBackend({ ...target, ...host }, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      hosts.failed(host);
+      if (tries === maxTries) throw error;
+    }
   }
 }
 
@@ -72,7 +96,8 @@ function connection(
 ): BackendConnection {
   const { encrypted } = link;
   const again = (signal: AbortSignal): Promise<BackendConnection> => connect(target, { address, encrypted }, signal);
-  return { link, private: encrypted || target.host.startsWith('/'), certificate, again };
+  const { host, port } = target;
+  return { host: { host, port }, link, private: encrypted || target.host.startsWith('/'), certificate, again };
 }
 
 /** Reads exactly one byte: more in the same moment was put there by somebody on the way (CVE-2021-23222). */

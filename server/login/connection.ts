@@ -9,7 +9,7 @@ import type { Link } from '../link/link.ts';
 import { withOwnBuffer } from '../link/ownBuffer.ts';
 import { SocketLink } from '../link/socketLink.ts';
 import { authenticate } from './authenticate.ts';
-import { type BackendConnection, connectBackend } from './backend.ts';
+import { type BackendConnection, backendUnreachable, connectChosen } from './backend.ts';
 import type { CancelRegistry } from './cancel.ts';
 import { checkClientCertificate } from './clientCertificate.ts';
 import type { ClientLimits, Leave } from './clientLimits.ts';
@@ -123,7 +123,7 @@ export class Connection {
       checkClientCertificate(this.#leg.certificates?.client, policy.certificateNamesRole ? user : undefined);
     await this.#take(this.#context.limits.enter(this.#peer));
 
-    const backend = await connectBackend(options.backend, this.#interrupt.signal);
+    const backend = await connectChosen(options.backend, options.hosts, this.#interrupt.signal);
     this.#backend = backend;
     const reader = new LinkReader(backend.link, 'backend');
     backend.link.write(packet);
@@ -137,7 +137,7 @@ export class Connection {
       }).then(async () => {
         this.#interrupt.signal.throwIfAborted();
         await this.#take(this.#context.limits.authenticated(user));
-        return relayGreeting(client.link, reader, options.peers);
+        return relayGreeting(client.link, reader, { peers: options.peers, check: (parameters) => this.#mustFit(backend, parameters) });
       }),
     );
     if (client.reader.gone) throw new PeerGone('client');
@@ -166,6 +166,14 @@ export class Connection {
     if (ended.backend) endSoon(backend.link);
     options.log.debug({ peer: this.#peer, ...printableWho(this.#who), tls: link.encrypted, replication }, 'logged in');
     return { kind: 'session', handle };
+  }
+
+  /** Another kind of server than was chosen is no place for this client: it failed over a moment ago. */
+  #mustFit({ host }: BackendConnection, parameters: ReadonlyMap<string, string>): void {
+    const { hosts } = this.#context.options;
+    if (!hosts?.contradicts(parameters)) return;
+    hosts.failed(host);
+    throw backendUnreachable('it has just changed between primary and standby');
   }
 
   /** A place that comes after the login was interrupted is given back at once. */

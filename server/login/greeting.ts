@@ -15,8 +15,14 @@ export interface Greeting {
   readonly key: { readonly backend: BackendKeyData; readonly secret: Buffer } | undefined;
 }
 
+export interface GreetingOptions {
+  readonly peers?: Peers | undefined;
+  /** Throws what the client is told instead of its first ReadyForQuery. */
+  readonly check?: (parameters: ReadonlyMap<string, string>) => void;
+}
+
 /** Throws PgPierError (to be sent as FATAL), BackendRefusal (its error has been relayed), PeerGone, BadLength. */
-export async function relayGreeting(client: Link, backend: LinkReader, peers?: Peers): Promise<Greeting> {
+export async function relayGreeting(client: Link, backend: LinkReader, { peers, check }: GreetingOptions = {}): Promise<Greeting> {
   const parameters = new Map<string, string>();
   let key: Greeting['key'];
   let out: Buffer[] = [];
@@ -51,6 +57,7 @@ export async function relayGreeting(client: Link, backend: LinkReader, peers?: P
         flush();
         throw new BackendRefusal(message);
       case backendType.readyForQuery:
+        check?.(parameters);
         out.push(message);
         flush();
         return { parameters, key };

@@ -21,6 +21,16 @@ export interface BackendTarget {
   readonly keepAliveMs?: number;
 }
 
+/** Where there are several, or one that must be of a kind (hosts/hostChoice.ts). */
+export interface Hosts {
+  /** Rejects with PgPierError `backendUnreachable`. */
+  choose(): Promise<{ readonly host: string; readonly port: number }>;
+  /** A connection to it failed, or it turned out to be of another kind than it said. */
+  failed(host: { readonly host: string; readonly port: number }): void;
+  /** What a login was told (`in_hot_standby`, from PostgreSQL 14 on) speaks against the choice: the host changed in between. */
+  contradicts(parameters: ReadonlyMap<string, string>): boolean;
+}
+
 /** Where password verifiers are read, at every login anew. */
 export interface Verifiers {
   /** Undefined: there is no such role, or it has no SCRAM verifier. Rejects with PgPierError `verifierUnreadable`. */
@@ -74,7 +84,9 @@ export interface ListenerOptions {
   /** 0: any free one; see `Listener.address`. */
   readonly port: number;
   readonly tls?: ListenerTls;
+  /** With `hosts`, but for host and port. */
   readonly backend: BackendTarget;
+  readonly hosts?: Hosts;
   /** Asked for at each login. */
   readonly auth: () => AuthPolicy;
   readonly startSession: StartSession;

@@ -1,6 +1,8 @@
 /** The PostgreSQL that the relays stand before, as the configuration or the embedded server says. */
+import { readFileSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import type { ConnectionTarget } from '../configuration/connectionUri.ts';
+import type { BackendTarget } from '../login/listenerOptions.ts';
 
 export interface Backend {
   readonly target: ConnectionTarget;
@@ -23,5 +25,18 @@ export function backendOf({ backend, dataDirectory }: Config, embedded: Embedded
   return {
     target: { host, port, user: 'postgres', database: 'postgres', sslmode: 'disable', ...(password && { password }) },
     dataDirectory: embedded.dataDirectory,
+  };
+}
+
+/** For connections whose bytes are relayed. The listener takes a certificate's text, not its file; absent for `system`, which is what Node trusts. */
+export function backendTargetOf(target: ConnectionTarget, { keepAliveMs }: Pick<Config, 'keepAliveMs'>): BackendTarget {
+  const { host, port, sslmode, sslrootcert, connectTimeoutMs } = target;
+  return {
+    host,
+    port,
+    sslmode,
+    ...(sslrootcert !== undefined && sslrootcert !== 'system' && { sslrootcert: readFileSync(sslrootcert, 'utf8') }),
+    ...(connectTimeoutMs !== undefined && { connectTimeoutMs }),
+    keepAliveMs,
   };
 }

@@ -1,5 +1,6 @@
 /** What the main thread and the threads of the other relays tell each other. */
 import type { ErrorData } from '../../errors.ts';
+import type { DoorDirectories } from '../hosts/door.ts';
 import type { Listener } from '../login/listener.ts';
 import type { EmbeddedAt } from './backend.ts';
 
@@ -10,6 +11,7 @@ export interface ThreadSettings {
   /** What the main thread found or made: the address that it listens on, and the embedded server. */
   readonly listen: Listener['address'];
   readonly embedded?: EmbeddedAt;
+  readonly doors: DoorDirectories;
   /** Whether places are counted for all relays together: then a thread asks for each. */
   readonly counted: boolean;
 }

@@ -9,7 +9,9 @@ import { openDoorbell } from '../../jobs/queue/doorbell.ts';
 import { statementJobs } from '../../jobs/queue/statementJobs.ts';
 import { decideAuthPolicy } from '../authPolicy.ts';
 import type { Config } from '../config.ts';
-import type { ConnectionTarget } from '../configuration/connectionUri.ts';
+import type { Doors } from '../hosts/door.ts';
+import { HostChoice } from '../hosts/hostChoice.ts';
+import { probesOf } from '../hosts/probe.ts';
 import { storageSettingsOf } from '../jobWorker.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
@@ -18,13 +20,15 @@ import { type AuthPolicy, type Listener, type ListenerTls, startListener } from 
 import { PasswordVerifiers } from '../passwordVerifiers.ts';
 import { catalogLogin, findServiceLogin, loginUrl, type ServiceLogin } from '../serviceLogin.ts';
 import { createStartSession } from '../session/session.ts';
-import type { Backend } from './backend.ts';
+import { type Backend, backendTargetOf } from './backend.ts';
 
 /** What workers are given to end their tasks once no session is left. */
 const WORKERS_STOP_MS = 5_000;
 
 export interface RelayOptions {
   readonly backend: Backend;
+  /** By which our own logins reach what has several hosts. */
+  readonly doors: Doors;
   /** Where to listen; port 0 takes any free one. */
   readonly listen: Config['listen'];
   /** Whether other listeners may have this port too. */
@@ -56,15 +60,16 @@ export interface Relay extends Pick<Listener, 'address' | 'counters' | 'handOver
  */
 export async function startRelay(
   config: Config,
-  { backend: { target, dataDirectory }, listen, sharedPort, limits, warmWorkers }: RelayOptions,
+  { backend: { target, dataDirectory }, doors, listen, sharedPort, limits, warmWorkers }: RelayOptions,
   lifecycle: Lifecycle,
   log: Log,
   prepare: (relay: Pick<Relay, 'catalog' | 'found'>) => Promise<void> = async () => {},
 ): Promise<Relay> {
-  const service = await findServiceLogin(target, 'the backend');
+  const service = await findServiceLogin(doors.backend ?? target, 'the backend');
   const secretKey = secretKeySource(config, dataDirectory);
-  const elsewhere = config.catalog && (await findServiceLogin(config.catalog, 'the catalog'));
-  const catalogUrl = config.catalog && loginUrl(config.catalog, elsewhere!);
+  const catalogTarget = doors.catalog ?? config.catalog;
+  const elsewhere = catalogTarget && (await findServiceLogin(catalogTarget, 'the catalog'));
+  const catalogUrl = catalogTarget && loginUrl(catalogTarget, elsewhere!);
   const catalog = await openCatalog({
     service: service.config,
     ...(catalogUrl !== undefined && { catalogUrl }),
@@ -83,12 +88,18 @@ export async function startRelay(
   lifecycle.add('queue', () => doorbell.stop());
   const jobs = statementJobs({ catalog, doorbell, nodeId: config.nodeId, log });
   lifecycle.add('jobs of statements', () => jobs.settled());
+  const { host, port, sslmode, sslrootcert } = doors.backend ?? target;
   const logins = createJobLogins({
     service: { query: async (text, values) => ({ rows: await catalog.service.query(text, values) }) },
-    backend: loginPath(target),
+    backend: { host, port, sslmode, ...(sslrootcert !== undefined && { sslrootcert }) },
     log,
   });
 
+  const probes = target.choice && probesOf(target);
+  const hosts = target.choice && new HostChoice(target.choice, probes!.probe, log);
+  // Asked before the first login wants to know.
+  hosts?.choose().catch(() => {});
+  lifecycle.add('questions to the hosts', () => probes?.close());
   const passwordless = config.backend.kind === 'embedded' && config.backend.password === undefined;
   const verifiers = new PasswordVerifiers(service.config, log);
   lifecycle.add('password verifiers', () => verifiers.close());
@@ -98,7 +109,8 @@ export async function startRelay(
     ...listen,
     ...(sharedPort && { sharedPort: { directory: join(dataDirectory, 'relays') } }),
     ...(config.tls && { tls: readTls(config.tls) }),
-    backend: { ...loginPath(target), ...rootCertificate(target), keepAliveMs: config.keepAliveMs },
+    backend: backendTargetOf(target, config),
+    ...(hosts && { hosts }),
     auth: () => policy,
     startSession: createStartSession({ catalog, workers, jobs: jobs.of, logins, log }),
     log,
@@ -152,16 +164,4 @@ export function secretKeySource(config: Config, dataDirectory: string): SecretKe
   if (config.secretKey?.kind === 'file') return { kind: 'file', path: config.secretKey.path, createIfMissing: true };
   mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
   return { kind: 'file', path: join(dataDirectory, 'secret.key'), createIfMissing: true };
-}
-
-const loginPath = ({ host, port, sslmode, sslrootcert }: ConnectionTarget) => ({
-  host,
-  port,
-  sslmode,
-  ...(sslrootcert !== undefined && { sslrootcert }),
-});
-
-/** The listener takes the text, not the file; absent for `system`, which is what Node trusts. */
-function rootCertificate({ sslrootcert }: ConnectionTarget): { sslrootcert?: string } {
-  return sslrootcert === undefined || sslrootcert === 'system' ? {} : { sslrootcert: readFileSync(sslrootcert, 'utf8') };
 }

@@ -1,6 +1,7 @@
 /** Entry of a relay's thread. It lives as long as its relay; an error that nobody caught ends it, and with it PgPier (threads.ts). */
 import { parentPort, workerData } from 'node:worker_threads';
 import { readConfig } from '../config.ts';
+import { doorsOf } from '../hosts/door.ts';
 import { Lifecycle } from '../lifecycle.ts';
 import { openLog } from '../log.ts';
 import { clientLimits } from '../login/clientLimits.ts';
@@ -10,7 +11,7 @@ import type { FromThread, ThreadSettings, ToThread } from './messages.ts';
 import { askedLimits } from './places.ts';
 import { startRelay } from './relay.ts';
 
-const { number, argv, listen, embedded, counted } = workerData as ThreadSettings;
+const { number, argv, listen, embedded, doors, counted } = workerData as ThreadSettings;
 const port = parentPort!;
 const send = (message: FromThread): void => port.postMessage(message);
 
@@ -25,6 +26,7 @@ const starting = startRelay(
   config,
   {
     backend: backendOf(config, embedded),
+    doors: doorsOf(config, doors),
     listen,
     sharedPort: true,
     limits: counted ? asked.limits : clientLimits(config.limits),

@@ -1,28 +1,11 @@
 /** A walsender session: bytes both ways, nothing is looked at (REPL-1…3). */
 
-import type { Link } from '../link/link.ts';
+import { joinLinks } from '../link/joinLinks.ts';
 import type { LoggedIn, SessionHandle } from '../login/loggedIn.ts';
-
-function pump(from: Link, to: Link): void {
-  from.onBytes = (chunk) => to.write(chunk);
-  from.onEnd = () => to.end();
-  to.onDrain = () => from.resume();
-}
 
 export function passThrough(loggedIn: LoggedIn): SessionHandle {
   const { client, backend } = loggedIn;
-  const done = new Promise<void>((resolve) => {
-    client.onClose = () => {
-      backend.destroy();
-      resolve();
-    };
-    backend.onClose = () => {
-      client.end();
-      resolve();
-    };
-  });
-  pump(client, backend);
-  pump(backend, client);
+  const done = joinLinks(client, backend);
   const destroy = (): void => {
     client.destroy();
     backend.destroy();

@@ -13,6 +13,7 @@ import type { ConnectionTarget } from '../configuration/connectionUri.ts';
 import { chooseRunAs } from '../embedded/account.ts';
 import { placeData } from '../embedded/place.ts';
 import { runningAt } from '../embedded/postmaster.ts';
+import { writable } from '../hosts/writable.ts';
 import { catalogLogin, findServiceLogin, type ServiceLogin } from '../serviceLogin.ts';
 
 /** A path on the command line: where it lies, and what to call it in messages. */
@@ -32,9 +33,9 @@ export interface CatalogFiles {
 
 /** @throws Error in words for the person at the terminal */
 export async function openCatalogFiles(config: Config, user: string | undefined): Promise<CatalogFiles> {
-  const target = config.backend.kind === 'server' ? config.backend.target : embeddedTarget(config, config.backend);
+  const target = config.backend.kind === 'server' ? await writable(config.backend.target) : embeddedTarget(config, config.backend);
   const service = await findServiceLogin(target, 'the backend');
-  const elsewhere = config.catalog && (await findServiceLogin(config.catalog, 'the catalog'));
+  const elsewhere = config.catalog && (await findServiceLogin(await writable(config.catalog), 'the catalog'));
   const login = catalogLogin(service, elsewhere);
   const backend = await connect(service.config);
   const storages = new Map<string, Storage>();

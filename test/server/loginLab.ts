@@ -5,6 +5,8 @@ import * as net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { cancelRequest } from '../../protocol/frontend/cancelRequest.ts';
 import { startupMessage } from '../../protocol/frontend/startupMessage.ts';
 import { startListener } from '../../server/login/listener.ts';
 import type { AuthPolicy, BackendTarget, Listener, ListenerOptions } from '../../server/login/listenerOptions.ts';
@@ -162,6 +164,15 @@ export function query(text: string): Buffer {
   const head = Buffer.from([0x51, 0, 0, 0, 0]);
   head.writeInt32BE(content.length + 4, 1);
   return Buffer.concat([head, content]);
+}
+
+/** As a driver does it: on a connection of its own, which is closed when the cancel is delivered. */
+export async function cancelQueryOf(client: pg.Client, port: number): Promise<void> {
+  const { processID: pid, secretKey } = client as unknown as { processID: number; secretKey: number };
+  const secret = Buffer.alloc(4);
+  secret.writeInt32BE(secretKey);
+  const asking = await RawClient.connect(port);
+  await asking.send(cancelRequest({ pid, secret })).toEnd();
 }
 
 /** A backend that does as the test says with each connection. */

@@ -8,12 +8,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { cancelRequest } from '../../protocol/frontend/cancelRequest.ts';
 import { clientLimits } from '../../server/login/clientLimits.ts';
 import { startRelayThreads } from '../../server/relays/threads.ts';
 import { type Pgpier, type PgpierOptions, startPgpier as startProxy } from '../servers/pgpier.ts';
 import { missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts';
-import { RawClient } from './loginLab.ts';
+import { cancelQueryOf } from './loginLab.ts';
 
 const skip = missingPostgres(18);
 const directory = mkdtempSync(join(tmpdir(), 'pgpier-relays-'));
@@ -41,21 +40,13 @@ async function connect(url: string): Promise<pg.Client> {
 const connectAll = (url: string, count: number): Promise<pg.Client[]> => Promise.all(Array.from({ length: count }, () => connect(url)));
 const endAll = (clients: readonly pg.Client[]): Promise<unknown> => Promise.all(clients.map((client) => client.end()));
 
-async function cancel(port: number, client: pg.Client): Promise<void> {
-  const { processID: pid, secretKey } = client as unknown as { processID: number; secretKey: number };
-  const secret = Buffer.alloc(4);
-  secret.writeInt32BE(secretKey);
-  const asking = await RawClient.connect(port);
-  await asking.send(cancelRequest({ pid, secret })).toEnd();
-}
-
 /** Each of them sleeps, is cancelled once from a new connection, and says so. */
 async function cancelEach(port: number, clients: readonly pg.Client[]): Promise<void> {
   await Promise.all(
     clients.map(async (client) => {
       const refused = assert.rejects(client.query('select pg_sleep(30)'), { code: '57014' });
       await sleep(300);
-      await cancel(port, client);
+      await cancelQueryOf(client, port);
       await refused;
       assert.equal((await client.query('select 1 as one')).rows[0].one, 1);
     }),
@@ -204,7 +195,7 @@ test('a relay that cannot start says why, and one that ends is told of', async (
   const told: string[] = [];
   const begin = (argv: readonly string[]): Promise<unknown> =>
     startRelayThreads(
-      [{ number: 2, argv, listen: { host: '127.0.0.1', port: 0 }, counted: false }],
+      [{ number: 2, argv, listen: { host: '127.0.0.1', port: 0 }, doors: {}, counted: false }],
       clientLimits({}),
       (what) => void told.push(what),
     );

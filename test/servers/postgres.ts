@@ -38,6 +38,8 @@ export type PostgresOptions = {
   readonly ssl?: { readonly cert: string; readonly key: string };
   /** Also listen on 127.0.0.1; default true. */
   readonly tcp?: boolean;
+  /** A server of the same version, whose data it copies and then follows. */
+  readonly standbyOf?: Postgres;
 };
 
 export type Postgres = {
@@ -89,7 +91,15 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   if (login) chownSync(home, login.uid, login.gid);
   const dataDir = join(home, 'data');
   const logFile = join(home, 'log');
-  execFileSync('cp', ['-R', template, dataDir], login ?? {});
+  if (options.standbyOf) {
+    const { socketDir, port } = options.standbyOf;
+    const from = ['-h', socketDir, '-p', String(port), '-U', 'postgres'];
+    execFileSync(join(bin, 'pg_basebackup'), [...from, '-D', dataDir, '-R', '-c', 'fast', '-X', 'stream'], {
+      ...login,
+      cwd: home,
+      stdio: 'pipe',
+    });
+  } else execFileSync('cp', ['-R', template, dataDir], login ?? {});
   chmodSync(dataDir, 0o700);
 
   const port = await freePort();
