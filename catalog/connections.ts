@@ -17,6 +17,8 @@ export interface ExternalConnection {
   readonly provider: string;
   /** The oid of the role that made it. */
   readonly owner: number;
+  /** The oid of the role that wrote the URI, which ALTER changes: what the URI may reach is judged by this role's rights. */
+  readonly author: number;
   /** The whole URI, credentials included; decrypted when asked for, so that a damaged one can still be dropped. Throws `secretUnreadable`. */
   readonly uri: Secret;
 }
@@ -34,10 +36,13 @@ interface Row {
   type: ConnectionType;
   provider: string;
   owner: number;
+  author: number;
   uri: Buffer;
 }
 
-const columns = 'c.connection_id, c.name, c.type, c.provider, c.owner, c.uri';
+const visible = `select c.connection_id, c.name, c.type, c.owner, u.provider, u.author, u.uri
+  from pgpier.external_connection c join pgpier.connection_uri u on u.connection_id = c.connection_id
+  where ${exists('c')} and ${exists('u')}`;
 
 export class ExternalConnections {
   readonly #store: Store;
@@ -50,17 +55,13 @@ export class ExternalConnections {
 
   /** Case-sensitive and exact; undefined when there is none that this session can see. */
   async find(name: string): Promise<ExternalConnection | undefined> {
-    const [row] = await this.#store.read<Row>(`select ${columns} from pgpier.external_connection c where c.name = $4 and ${exists('c')}`, [
-      name,
-    ]);
+    const [row] = await this.#store.read<Row>(`${visible} and c.name = $4`, [name]);
     return row === undefined ? undefined : this.#read(row);
   }
 
   /** In the order of their names' characters. */
   async list(): Promise<readonly ExternalConnection[]> {
-    const rows = await this.#store.read<Row>(
-      `select ${columns} from pgpier.external_connection c where ${exists('c')} order by c.name collate pg_catalog."C"`,
-    );
+    const rows = await this.#store.read<Row>(`${visible} order by c.name collate pg_catalog."C"`);
     return rows.map((row) => this.#read(row));
   }
 
@@ -71,15 +72,43 @@ export class ExternalConnections {
     if ((await this.find(name)) !== undefined) return undefined;
     const { oid: owner } = await this.#roles.asker();
     const id = randomUUID();
-    const { stamp, session } = this.#store.view;
-    const marker = stamp.kind === 'transaction' ? [stamp.xid, session] : [null, null];
-    const stored = this.#store.keyring.encrypt(place(id), uri);
     await this.#store.write(
-      `insert into pgpier.external_connection (connection_id, name, type, provider, owner, uri, created_xid, created_session)
-       values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-      [id, name, type, provider, owner, stored, ...marker],
+      `insert into pgpier.external_connection (connection_id, name, type, owner, created_xid, created_session) values ($1, $2, $3, $4, $5, $6)`,
+      [id, name, type, owner, ...this.#marker()],
     );
-    return { id, name, type, provider, owner, uri };
+    await this.#insertUri(id, { provider, uri, author: owner });
+    return { id, name, type, provider, owner, author: owner, uri };
+  }
+
+  /** Replaces what it leads to; name, type, owner and rights stay. Call `lockName` before `find`, so that what was found is still so. */
+  async alter({ id }: ExternalConnection, { provider, uri }: Pick<NewExternalConnection, 'provider' | 'uri'>): Promise<void> {
+    const { oid: author } = await this.#roles.asker();
+    const versions = await this.#store.read<{ uri_id: string }>(
+      `select u.uri_id from pgpier.connection_uri u where u.connection_id = $4 and ${exists('u')}`,
+      [id],
+    );
+    const old = versions.map(({ uri_id }) => uri_id);
+    if (this.#store.view.stamp.kind === 'immediate') {
+      await this.#store.write('delete from pgpier.connection_uri where uri_id = any($1::pg_catalog.uuid[])', [old]);
+    } else {
+      const text = 'update pgpier.connection_uri set dropped_xid = $2, dropped_session = $3 where uri_id = any($1::pg_catalog.uuid[])';
+      await this.#store.write(text, [old, ...this.#marker()]);
+    }
+    await this.#insertUri(id, { provider, uri, author });
+  }
+
+  async #insertUri(id: string, { provider, uri, author }: Pick<ExternalConnection, 'provider' | 'uri' | 'author'>): Promise<void> {
+    await this.#store.write(
+      `insert into pgpier.connection_uri (uri_id, connection_id, provider, uri, author, created_xid, created_session)
+       values ($1, $2, $3, $4, $5, $6, $7)`,
+      [randomUUID(), id, provider, this.#store.keyring.encrypt(place(id), uri), author, ...this.#marker()],
+    );
+  }
+
+  /** Transaction and session that a pending row waits for; null where nothing is at stake. */
+  #marker(): readonly [string | null, string | null] {
+    const { stamp, session } = this.#store.view;
+    return stamp.kind === 'transaction' ? [stamp.xid, session] : [null, null];
   }
 
   /** With every right on it. Call `lockName` before `find`, so that what was found is still so. */
@@ -98,12 +127,17 @@ export class ExternalConnections {
     await this.#store.lock(`external_connection/${name}`, what);
     // With nothing of its own at stake, a session's own pending rows are those of a prepared transaction.
     const others = pendingElsewhere('c', this.#store.view.stamp.kind === 'immediate');
-    const rows = await this.#store.read(`select from pgpier.external_connection c where c.name = $4 and ${others}`, [name]);
+    const changed = pendingElsewhere('u', this.#store.view.stamp.kind === 'immediate');
+    const rows = await this.#store.read(
+      `select from pgpier.external_connection c left join pgpier.connection_uri u on u.connection_id = c.connection_id
+       where c.name = $4 and (${others} or ${changed})`,
+      [name],
+    );
     if (rows.length > 0) throw new PgPierError('changePending', { what });
   }
 
   #read(row: Row): ExternalConnection {
-    const { connection_id: id, name, type, provider, owner } = row;
+    const { connection_id: id, name, type, provider, owner, author } = row;
     const { keyring } = this.#store;
     return {
       id,
@@ -111,6 +145,7 @@ export class ExternalConnections {
       type,
       provider,
       owner,
+      author,
       get uri() {
         return keyring.decrypt(place(id), row.uri);
       },

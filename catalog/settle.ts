@@ -20,6 +20,7 @@ export interface Outcomes {
 /** Jobs are not dropped: they end. */
 const tables = [
   { table: 'pgpier.external_connection', key: 'connection_id', dropped: true },
+  { table: 'pgpier.connection_uri', key: 'uri_id', dropped: true },
   { table: 'pgpier.privilege', key: 'privilege_id', dropped: true },
   { table: 'pgpier.job', key: 'job_id', dropped: false },
 ] as const;

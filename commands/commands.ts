@@ -1,6 +1,7 @@
 /** Everything PgPier answers. Each row tells its statement, columns, privilege and nature; reading them is reading the product. */
 import type { Column } from '../protocol/values.ts';
 import type { Statement, StatementKind } from '../statement/statement.ts';
+import { alterExternalConnection } from './alterExternalConnection.ts';
 import { backup, backupDetached } from './backup.ts';
 import type { Command, Nature } from './command.ts';
 import { cancelJobs, pauseJobs, resumeJobs } from './controlJobs.ts';
@@ -20,6 +21,7 @@ import { showJob, showJobs, showJobWhenComplete } from './showJobs.ts';
 
 export const commands: { readonly [K in StatementKind]: Command<K> } = {
   createExternalConnection,
+  alterExternalConnection,
   dropExternalConnection,
   showExternalConnections,
   showExternalConnection,

@@ -11,8 +11,8 @@ import type { StorageTarget } from './task.ts';
 
 /**
  * A storage URI of a statement, checked and resolved for the asker. The query of an `external://` URI is discarded, as in CockroachDB; its
- * path goes below the connection's own. Loopback and private addresses may be reached where an admin chose them: the asker, or the owner
- * of the connection. Throws 42501 without the privilege, 42704 or 22023 for a URI that leads nowhere.
+ * path goes below the connection's own. Loopback and private addresses may be reached where an admin chose them: the asker, or who wrote
+ * the connection's URI. Throws 42501 without the privilege, 42704 or 22023 for a URI that leads nowhere.
  */
 export async function resolveStorage(context: { readonly catalog: CatalogTransaction }, text: string): Promise<StorageTarget> {
   const { catalog } = context;
@@ -50,11 +50,11 @@ async function resolveConnection(catalog: CatalogTransaction, given: ExternalUri
   if (connection.type !== 'STORAGE') throw new PgPierError('connectionTypeMismatch', { wanted: 'STORAGE', found: connection.type });
   const stored = parseUri(connection.uri.reveal());
   const uri = withSubPath(stored, given.path);
-  const trusted = (await catalog.privileges.isAdmin()) || (await catalog.roles.isAdminRole(connection.owner));
+  const trusted = (await catalog.privileges.isAdmin()) || (await catalog.roles.isAdminRole(connection.author));
   if (stored.scheme !== 'userfile') return { uri: formatUri(uri), trusted };
-  // The files of whoever made the connection: USAGE on it is the right to them.
-  if (!(await catalog.roles.namesOf([connection.owner])).has(connection.owner)) throw new PgPierError('userfileOwnerGone', { name });
-  return { uri: formatUri(uri), trusted, ...(await userfileOf(catalog, uri, connection.owner)) };
+  // The files of whoever wrote the URI: USAGE on the connection is the right to them.
+  if (!(await catalog.roles.namesOf([connection.author])).has(connection.author)) throw new PgPierError('userfileOwnerGone', { name });
+  return { uri: formatUri(uri), trusted, ...(await userfileOf(catalog, uri, connection.author)) };
 }
 
 /**

@@ -50,6 +50,8 @@ export function describeStatement(statement: Statement): string {
   switch (statement.kind) {
     case 'createExternalConnection':
       return `CREATE EXTERNAL CONNECTION ${statement.ifNotExists ? 'IF NOT EXISTS ' : ''}${nameText(statement.name)} AS ***`;
+    case 'alterExternalConnection':
+      return `ALTER EXTERNAL CONNECTION ${statement.ifExists ? 'IF EXISTS ' : ''}${nameText(statement.name)} AS ***`;
     case 'dropExternalConnection':
       return `DROP EXTERNAL CONNECTION ${nameText(statement.name)}`;
     case 'showExternalConnections':

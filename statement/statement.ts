@@ -91,6 +91,12 @@ export type Statement =
       readonly name: StringOrParameter;
       readonly uri: StringOrParameter;
     }
+  | {
+      readonly kind: 'alterExternalConnection';
+      readonly ifExists: boolean;
+      readonly name: StringOrParameter;
+      readonly uri: StringOrParameter;
+    }
   | { readonly kind: 'dropExternalConnection'; readonly name: StringOrParameter }
   | { readonly kind: 'showExternalConnections' }
   | { readonly kind: 'showExternalConnection'; readonly name: StringOrParameter }

@@ -6,6 +6,7 @@
  * sends each to bare servers. `claims` narrows an entry whose words PostgreSQL might take.
  */
 import type { Statement } from '../statement.ts';
+import { alterExternalConnection } from './alterExternalConnection.ts';
 import { backup } from './backup.ts';
 import { controlJobs } from './controlJobs.ts';
 import { createExternalConnection } from './createExternalConnection.ts';
@@ -53,7 +54,7 @@ export const statementHeads: readonly StatementHead[] = [
   // PostgreSQL has nothing that begins with CREATE EXTERNAL: a mistake in the third word stays with us, and so does the URI behind it.
   { head: 'create external', parse: createExternalConnection },
   { head: 'create or replace external', parse: createExternalConnection },
-  { head: 'alter external', parse: notYet('ALTER EXTERNAL CONNECTION', 'alter external connection') },
+  { head: 'alter external', parse: alterExternalConnection },
   { head: 'drop external', parse: dropExternalConnection },
   { head: 'check external connection', parse: notYet('CHECK EXTERNAL CONNECTION') },
   { head: 'show external connections', parse: showExternalConnections },

@@ -113,8 +113,9 @@ for (const version of [15, 18] as const) {
       await session.client.end();
       const everything = await sql(`
         select pg_catalog.string_agg(t::text, E'\\n') as dump from (
-          select e::text || encode(e.uri, 'escape') || convert_from(decode(replace(encode(e.uri, 'hex'), '00', '01'), 'hex'), 'LATIN1') as t
-            from pgpier.external_connection e
+          select u::text || encode(u.uri, 'escape') || convert_from(decode(replace(encode(u.uri, 'hex'), '00', '01'), 'hex'), 'LATIN1') as t
+            from pgpier.connection_uri u
+          union all select e::text from pgpier.external_connection e
           union all select p::text from pgpier.privilege p union all select k::text || encode(k.wrapped_data_key, 'escape') from pgpier.secret_key k) t`);
       const dump: string = everything.rows[0].dump;
       assert.match(dump, /STORAGE/);
@@ -183,13 +184,33 @@ for (const version of [15, 18] as const) {
       await pool.end();
     });
 
+    test('connections of a catalog from before ALTER EXTERNAL CONNECTION are read as they were', async () => {
+      await fresh();
+      const first = new Lab(server, await open());
+      const session = await first.session();
+      await session.run("CREATE EXTERNAL CONNECTION old AS 's3://b?AWS_ACCESS_KEY_ID=k&AWS_SECRET_ACCESS_KEY=s'");
+      await session.client.end();
+      await sql('alter table pgpier.external_connection add provider text, add uri bytea');
+      await sql(
+        'update pgpier.external_connection c set provider = u.provider, uri = u.uri from pgpier.connection_uri u where u.connection_id = c.connection_id',
+      );
+      await sql('drop table pgpier.connection_uri; delete from pgpier.migration where number >= 4');
+      const second = new Lab(server, await open());
+      const later = await second.session();
+      assert.deepEqual(await later.show('SHOW CREATE EXTERNAL CONNECTION old'), [
+        ['old', "CREATE EXTERNAL CONNECTION 'old' AS 's3://b?AWS_ACCESS_KEY_ID=k&AWS_SECRET_ACCESS_KEY=s'"],
+      ]);
+      await later.client.end();
+    });
+
     test('a stored value that was tampered with is an error to read, and can be dropped', async () => {
       await fresh();
       const lab = new Lab(server, await open());
       const session = await lab.session();
       await session.run("CREATE EXTERNAL CONNECTION a AS 'nodelocal://self/a'; CREATE EXTERNAL CONNECTION b AS 'nodelocal://self/b'");
+      const of = (name: string): string => `(select connection_id from pgpier.external_connection where name = '${name}')`;
       await sql(
-        "update pgpier.external_connection set uri = (select uri from pgpier.external_connection where name = 'b') where name = 'a'",
+        `update pgpier.connection_uri set uri = (select uri from pgpier.connection_uri where connection_id = ${of('b')}) where connection_id = ${of('a')}`,
       );
       assert.match(
         await session.refusal('SHOW EXTERNAL CONNECTION a'),

@@ -241,8 +241,8 @@ for (const version of [15, 18] as const) {
       const client = new pg.Client(lab.server.connectionString('pgpier'));
       await client.connect();
       await client.query(
-        `insert into pgpier.external_connection (connection_id, name, type, provider, owner, uri, created_xid, created_session)
-         select gen_random_uuid(), 'future', type, provider, owner, uri, '9000000000', gen_random_uuid() from pgpier.external_connection limit 1`,
+        `insert into pgpier.external_connection (connection_id, name, type, owner, created_xid, created_session)
+         select gen_random_uuid(), 'future', type, owner, '9000000000', gen_random_uuid() from pgpier.external_connection limit 1`,
       );
       await session.foreign('commit');
       assert.equal(await seenBy(other, 'honest'), true);

@@ -39,6 +39,16 @@ const matrix: readonly (readonly [statement: string, refusal: string, allowed: r
     ['superuser', 'adminMember', 'owner', 'systemAll', 'systemAllButMetadata', 'external'],
   ],
   [
+    "ALTER EXTERNAL CONNECTION c AS 'nodelocal://self/altered'",
+    '42501 user HOLDER does not have UPDATE privilege on external_connection c',
+    ['superuser', 'adminMember', 'owner', 'all', 'allButUsage', 'optionTaken'],
+  ],
+  [
+    "ALTER EXTERNAL CONNECTION IF EXISTS missing AS 'nodelocal://self/altered'",
+    '42501 user HOLDER does not have UPDATE privilege on external_connection missing',
+    ['superuser', 'adminMember'],
+  ],
+  [
     'DROP EXTERNAL CONNECTION c',
     '42501 user HOLDER does not have DROP privilege on external_connection c',
     ['superuser', 'adminMember', 'owner', 'drop', 'all', 'allButUsage', 'optionTaken'],

@@ -48,6 +48,16 @@ const readings: readonly [string, Statement, string][] = [
     { kind: 'createExternalConnection', ifNotExists: false, name: string('if'), uri: string('x') },
     'CREATE EXTERNAL CONNECTION "if" AS ***',
   ],
+  [
+    "ALTER EXTERNAL CONNECTION foo AS 's3://b?AWS_SECRET_ACCESS_KEY=x'",
+    { kind: 'alterExternalConnection', ifExists: false, name: string('foo'), uri: string('s3://b?AWS_SECRET_ACCESS_KEY=x') },
+    'ALTER EXTERNAL CONNECTION "foo" AS ***',
+  ],
+  [
+    'alter external connection if exists $1 as $2',
+    { kind: 'alterExternalConnection', ifExists: true, name: parameter(1), uri: parameter(2) },
+    'ALTER EXTERNAL CONNECTION IF EXISTS $1 AS ***',
+  ],
   ["DROP EXTERNAL CONNECTION 'Foo'", { kind: 'dropExternalConnection', name: string('Foo') }, 'DROP EXTERNAL CONNECTION "Foo"'],
   ['DROP EXTERNAL CONNECTION $1', { kind: 'dropExternalConnection', name: parameter(1) }, 'DROP EXTERNAL CONNECTION $1'],
   ['SHOW EXTERNAL CONNECTIONS', { kind: 'showExternalConnections' }, 'SHOW EXTERNAL CONNECTIONS'],
