@@ -412,6 +412,7 @@ export const errors = {
   storageCanceled: { sqlstate: '57014', text: 'canceled while waiting for {location}' },
   addressNotAllowed: { sqlstate: '42501', text: 'connecting to {address} is not allowed: it is {reason}' },
   networkInvalid: { sqlstate: '22023', text: 'invalid network "{network}"', hint: 'Write an address or a CIDR such as 10.0.0.0/8.' },
+  checkMismatch: { sqlstate: '58030', text: 'what was read back is not what was written, from byte {offset} on' },
   sentinelNotFound: { sqlstate: '58P01', text: "failed to find sentinel ExternalStorage file '{name}'" },
   sentinelMismatch: { sqlstate: '58030', text: 'content mismatch, expected: {expected} but found: {found}' },
   // The catalog: reaching it, its key.

@@ -3,6 +3,7 @@ import type { Column } from '../protocol/values.ts';
 import type { Statement, StatementKind } from '../statement/statement.ts';
 import { alterExternalConnection } from './alterExternalConnection.ts';
 import { backup, backupDetached } from './backup.ts';
+import { checkExternalConnection } from './checkExternalConnection.ts';
 import type { Command, Nature } from './command.ts';
 import { cancelJobs, pauseJobs, resumeJobs } from './controlJobs.ts';
 import { createExternalConnection } from './createExternalConnection.ts';
@@ -22,6 +23,7 @@ import { showJob, showJobs, showJobWhenComplete } from './showJobs.ts';
 export const commands: { readonly [K in StatementKind]: Command<K> } = {
   createExternalConnection,
   alterExternalConnection,
+  checkExternalConnection,
   dropExternalConnection,
   showExternalConnections,
   showExternalConnection,

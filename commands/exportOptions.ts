@@ -1,6 +1,7 @@
 /** The options of EXPORT INTO CSV (CockroachDB's names, defaults and words). Pure. */
 import { PgPierError } from '../errors.ts';
 import type { StatementOption, StringOrParameter } from '../statement/statement.ts';
+import { readByteSize } from './byteSize.ts';
 
 export interface CsvExportOptions {
   readonly delimiter: string;
@@ -82,15 +83,8 @@ function readRows(value: string): number {
   return rows;
 }
 
-const UNITS: Readonly<Record<string, number>> = { '': 1, k: 1000, m: 1000 ** 2, g: 1000 ** 3, t: 1000 ** 4 };
-const BINARY_UNITS: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
-
-/** `32MB`, `1 GiB`, `1.5m`, `4096`: as CockroachDB reads sizes, kB is 1000 and KiB 1024 bytes. */
 function readSize(value: string): number {
-  const [, number = '', prefix = '', binary = ''] = /^\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?\s*$/i.exec(value) ?? [];
-  const unit = (binary === '' ? UNITS : BINARY_UNITS)[prefix.toLowerCase()];
-  const bytes = number === '' || unit === undefined ? Number.NaN : Math.floor(Number(number) * unit);
-  if (!(bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER))
-    throw new BadValue("it must be a size such as '32MB', '1 GiB' or a number of bytes");
+  const bytes = readByteSize(value);
+  if (bytes === undefined) throw new BadValue("it must be a size such as '32MB', '1 GiB' or a number of bytes");
   return bytes;
 }

@@ -263,6 +263,7 @@ class Pool implements Workers {
 
 const taskWords: Readonly<Record<WorkerTask['kind'], string>> = {
   checkStorage: 'a check of an external storage',
+  checkConnection: 'CHECK EXTERNAL CONNECTION',
   showBackups: 'SHOW BACKUPS',
   showBackup: 'SHOW BACKUP',
   export: 'EXPORT',

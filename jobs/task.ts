@@ -1,5 +1,6 @@
 /** What the relay asks of worker processes. Tasks and results are plain data: they cross a process boundary. */
 import type { Notice } from '../commands/command.ts';
+import type { Measurement } from '../external/storage/measure.ts';
 import type { BackupChoice, UnfinishedBackup } from './backup/collection.ts';
 import type { BackedUpObject } from './backup/manifest.ts';
 
@@ -17,6 +18,20 @@ export interface CheckStorageTask {
   readonly kind: 'checkStorage';
   readonly target: StorageTarget;
 }
+
+/** Writes, reads and deletes files of random bytes (spec: cockroachdb §1.8). */
+export interface CheckConnectionTask {
+  readonly kind: 'checkConnection';
+  readonly target: StorageTarget;
+  /** Bytes of one file. */
+  readonly size: number;
+  /** Rounds begin until so much time has passed; 0: one. */
+  readonly milliseconds: number;
+}
+
+export type CheckedConnection =
+  | ({ readonly kind: 'done'; readonly node: number } & Measurement)
+  | { readonly kind: 'failed'; readonly node: number; readonly error: string };
 
 /** A backend login that a worker uses: the short-lived job role, never the service role. */
 export interface BackendLogin {
@@ -103,12 +118,13 @@ export interface ShownObject {
 
 export interface TaskResults {
   checkStorage: null;
+  checkConnection: CheckedConnection;
   export: readonly ExportedFile[];
   showBackups: ShownBackups;
   showBackup: ShownBackup;
 }
 
-export type Task = CheckStorageTask | ExportTask | ShowBackupsTask | ShowBackupTask;
+export type Task = CheckStorageTask | CheckConnectionTask | ExportTask | ShowBackupsTask | ShowBackupTask;
 
 export interface TaskOptions {
   readonly signal: AbortSignal;

@@ -8,6 +8,7 @@ import { checkStorage } from '../external/storage/check.ts';
 import type { StorageSettings } from '../external/storage/storage.ts';
 import { openStorage } from '../external/storage/storages.ts';
 import { showBackup, showBackups } from './backup/showBackup.ts';
+import { checkConnection } from './checkConnection.ts';
 import type { FromWorker, ToWorker, WorkerResult, WorkerTask } from './messages.ts';
 import { runExport, type TaskRun } from './transfer/export.ts';
 import { grammar } from './transfer/exportQuery.ts';
@@ -51,6 +52,8 @@ async function start(task: WorkerTask, run: TaskRun): Promise<WorkerResult> {
     case 'checkStorage':
       await checkStorage(task.target, storageSettings!, run.signal);
       return null;
+    case 'checkConnection':
+      return checkConnection(task, storageSettings!, run.signal);
     case 'showBackups':
       return showBackups(task, run);
     case 'showBackup':

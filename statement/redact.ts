@@ -52,6 +52,8 @@ export function describeStatement(statement: Statement): string {
       return `CREATE EXTERNAL CONNECTION ${statement.ifNotExists ? 'IF NOT EXISTS ' : ''}${nameText(statement.name)} AS ***`;
     case 'alterExternalConnection':
       return `ALTER EXTERNAL CONNECTION ${statement.ifExists ? 'IF EXISTS ' : ''}${nameText(statement.name)} AS ***`;
+    case 'checkExternalConnection':
+      return 'CHECK EXTERNAL CONNECTION ***';
     case 'dropExternalConnection':
       return `DROP EXTERNAL CONNECTION ${nameText(statement.name)}`;
     case 'showExternalConnections':

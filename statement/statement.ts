@@ -97,6 +97,13 @@ export type Statement =
       readonly name: StringOrParameter;
       readonly uri: StringOrParameter;
     }
+  | {
+      readonly kind: 'checkExternalConnection';
+      readonly uri: StringOrParameter;
+      readonly transfer?: StringOrParameter;
+      readonly time?: StringOrParameter;
+      readonly concurrently?: StringOrParameter;
+    }
   | { readonly kind: 'dropExternalConnection'; readonly name: StringOrParameter }
   | { readonly kind: 'showExternalConnections' }
   | { readonly kind: 'showExternalConnection'; readonly name: StringOrParameter }

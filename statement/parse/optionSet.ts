@@ -35,10 +35,8 @@ const flagWords: Readonly<Record<string, boolean>> = {
  */
 export function optionSet<N extends string>(reader: TokenReader, shapes: Readonly<Record<N, OptionShape>>): OptionSet<N> {
   const names = Object.keys(shapes);
-  const list = options(
-    reader,
-    names.filter((name) => name.includes(' ')),
-  );
+  // As phrases: some are several words, some reserved ones (concurrently).
+  const list = options(reader, names);
   reader.expectEnd();
   const values = new Map<string, StringOrParameter | boolean>();
   let later: string | undefined;

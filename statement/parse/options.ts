@@ -26,7 +26,7 @@ function option(reader: TokenReader, phrases: readonly string[]): StatementOptio
   return { name, position, value: reader.stringOrParameterList(() => bareValue(reader))[0]! };
 }
 
-/** `phrases`: options whose name is several words, lower case, blanks between. Of a list of values the first is kept: nothing yet takes more. */
+/** `phrases`: options whose name is several words or a reserved one, lower case, blanks between. Of a list of values the first is kept: nothing yet takes more. */
 export function options(reader: TokenReader, phrases: readonly string[] = []): StatementOption[] {
   if (!reader.accept('with')) return [];
   if (reader.word() !== 'options' || reader.symbol(1) !== '(') return reader.list(() => option(reader, phrases));

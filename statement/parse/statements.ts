@@ -8,6 +8,7 @@
 import type { Statement } from '../statement.ts';
 import { alterExternalConnection } from './alterExternalConnection.ts';
 import { backup } from './backup.ts';
+import { checkExternalConnection } from './checkExternalConnection.ts';
 import { controlJobs } from './controlJobs.ts';
 import { createExternalConnection } from './createExternalConnection.ts';
 import { dropExternalConnection } from './dropExternalConnection.ts';
@@ -56,7 +57,7 @@ export const statementHeads: readonly StatementHead[] = [
   { head: 'create or replace external', parse: createExternalConnection },
   { head: 'alter external', parse: alterExternalConnection },
   { head: 'drop external', parse: dropExternalConnection },
-  { head: 'check external connection', parse: notYet('CHECK EXTERNAL CONNECTION') },
+  { head: 'check external connection', parse: checkExternalConnection },
   { head: 'show external connections', parse: showExternalConnections },
   { head: 'show external connection', parse: showExternalConnections },
   { head: 'show create all external connections', parse: showCreateExternalConnection },

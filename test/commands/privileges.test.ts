@@ -112,7 +112,11 @@ const matrix: readonly (readonly [statement: string, refusal: string, allowed: r
       'systemAll',
     ],
   ],
-  ...["SHOW BACKUPS IN 'external://c/x'", "SHOW BACKUP FROM LATEST IN 'external://c' WITH as_json"].map(
+  ...[
+    "CHECK EXTERNAL CONNECTION 'external://c/x' WITH transfer = '1kB'",
+    "SHOW BACKUPS IN 'external://c/x'",
+    "SHOW BACKUP FROM LATEST IN 'external://c' WITH as_json",
+  ].map(
     (statement) =>
       [
         statement,

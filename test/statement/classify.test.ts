@@ -58,6 +58,17 @@ const readings: readonly [string, Statement, string][] = [
     { kind: 'alterExternalConnection', ifExists: true, name: parameter(1), uri: parameter(2) },
     'ALTER EXTERNAL CONNECTION IF EXISTS $1 AS ***',
   ],
+  [
+    "CHECK EXTERNAL CONNECTION 'external://a' WITH TRANSFER = 64MiB, CONCURRENTLY = 2, TIME = $1",
+    {
+      kind: 'checkExternalConnection',
+      uri: string('external://a'),
+      transfer: string('64MiB'),
+      time: parameter(1),
+      concurrently: string('2'),
+    },
+    'CHECK EXTERNAL CONNECTION ***',
+  ],
   ["DROP EXTERNAL CONNECTION 'Foo'", { kind: 'dropExternalConnection', name: string('Foo') }, 'DROP EXTERNAL CONNECTION "Foo"'],
   ['DROP EXTERNAL CONNECTION $1', { kind: 'dropExternalConnection', name: parameter(1) }, 'DROP EXTERNAL CONNECTION $1'],
   ['SHOW EXTERNAL CONNECTIONS', { kind: 'showExternalConnections' }, 'SHOW EXTERNAL CONNECTIONS'],
