@@ -21,7 +21,11 @@ export function collectingLog() {
 }
 
 /** What a worker answers that finds an empty storage. */
-const answers: Partial<TaskResults> = { showBackups: { finished: [], unfinished: [] }, showBackup: { kind: 'json', manifest: '{}' } };
+const answers: Partial<TaskResults> = {
+  showBackups: { finished: [], unfinished: [] },
+  showBackup: { kind: 'json', manifest: '{}' },
+  checkConnection: { kind: 'failed', node: 1, error: 'there is nothing there' },
+};
 
 /** Workers that answer at once, or as `check` says. */
 export function fakeWorkers(check: (task: Task) => Promise<void> = async () => {}): Workers & { readonly tasks: Task[] } {
