@@ -496,6 +496,30 @@ export const errors = {
     sqlstate: '42710',
     text: "failed to create external connection: external connection with connection name '{name}' already exists",
   },
+  createDatabendConnectionDenied: {
+    sqlstate: '42501',
+    text: 'Permission denied: privilege [CreateConnection] is required on *.*',
+    hint: 'An admin can grant it: GRANT SYSTEM EXTERNALCONNECTION TO role.',
+  },
+  databendConnectionExists: { sqlstate: '42710', text: "Connection '{name}' already exists." },
+  databendConnectionMissing: { sqlstate: '42704', text: "Connection '{name}' does not exist." },
+  replaceIfNotExists: { sqlstate: '42601', text: 'OR REPLACE and IF NOT EXISTS cannot be used together' },
+  storageTypeMissing: {
+    sqlstate: '42601',
+    text: 'STORAGE_TYPE is missing',
+    hint: "For example: CREATE CONNECTION c STORAGE_TYPE = 's3' ACCESS_KEY_ID = '…' …",
+  },
+  storageTypeUnknown: { sqlstate: '22023', text: 'invalid input parameter (protocol {type} is not supported yet.)' },
+  connectionKeyUnknown: {
+    sqlstate: '22023',
+    text: 'invalid input parameter (connection params invalid: expected [{expected}], got [{got}])',
+  },
+  connectionKeyInvalid: { sqlstate: '22023', text: 'invalid value for {key}: {reason}' },
+  connectionBucketMissing: {
+    sqlstate: '22023',
+    text: 'connection {name} names no bucket',
+    hint: 'Write the bucket behind the name: external://name/bucket/path.',
+  },
   connectionMissing: { sqlstate: '42704', text: 'external connection with name {name} does not exist' },
   connectionNotResolved: {
     sqlstate: '42704',

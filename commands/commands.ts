@@ -6,7 +6,9 @@ import { backup, backupDetached } from './backup.ts';
 import { checkExternalConnection } from './checkExternalConnection.ts';
 import type { Command, Nature } from './command.ts';
 import { cancelJobs, pauseJobs, resumeJobs } from './controlJobs.ts';
+import { createConnection } from './createConnection.ts';
 import { createExternalConnection } from './createExternalConnection.ts';
+import { dropConnection } from './dropConnection.ts';
 import { dropExternalConnection } from './dropExternalConnection.ts';
 import { exportIntoCsv } from './exportIntoCsv.ts';
 import { grantOnExternalConnection, revokeOnExternalConnection } from './grantOnExternalConnection.ts';
@@ -15,6 +17,7 @@ import { notYet } from './notYet.ts';
 import { restore, restoreDetached } from './restore.ts';
 import { showBackup } from './showBackup.ts';
 import { showBackups } from './showBackups.ts';
+import { describeConnection, showConnections } from './showConnections.ts';
 import { showCreateAllExternalConnections, showCreateExternalConnection } from './showCreateExternalConnection.ts';
 import { showExternalConnection, showExternalConnections } from './showExternalConnections.ts';
 import { showGrantsOnExternalConnection, showSystemGrants } from './showGrants.ts';
@@ -29,6 +32,10 @@ export const commands: { readonly [K in StatementKind]: Command<K> } = {
   showExternalConnection,
   showCreateAllExternalConnections,
   showCreateExternalConnection,
+  createConnection,
+  dropConnection,
+  showConnections,
+  describeConnection,
   grantOnExternalConnection,
   revokeOnExternalConnection,
   showGrantsOnExternalConnection,

@@ -1,4 +1,4 @@
-/** The URI of CREATE and ALTER EXTERNAL CONNECTION: what is checked before it is kept (spec: §1.2, §1.3). */
+/** Name and URI of CREATE and ALTER EXTERNAL CONNECTION: what is checked before they are kept (spec: §1.2, §1.3). */
 import type { CatalogTransaction } from '../catalog/catalog.ts';
 import { PgPierError } from '../errors.ts';
 import { redactUri } from '../external/redact.ts';
@@ -6,6 +6,16 @@ import { findStorage, type StorageProvider } from '../external/storage/storages.
 import { type ExternalUri, parseUri } from '../external/uri.ts';
 import { requireImplicitAccess, targetOfAsker } from '../jobs/destination.ts';
 import type { CommandContext } from './command.ts';
+
+/** Of its UTF-8 form. Longer ones do not fit an index, and nobody writes them in a URI. */
+const longestName = 1024;
+
+/** Throws `connectionNameInvalid`. */
+export function checkName(name: string): void {
+  if (name === '') throw new PgPierError('connectionNameInvalid', { reason: 'the name must not be empty' });
+  if (Buffer.byteLength(name) > longestName)
+    throw new PgPierError('connectionNameInvalid', { reason: `the name is longer than ${longestName} bytes` });
+}
 
 /** What cannot be redacted is not taken: it could not be shown either. */
 export function readUri(text: string): ExternalUri {

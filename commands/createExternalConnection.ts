@@ -3,10 +3,7 @@ import { Secret } from '../catalog/catalog.ts';
 import { PgPierError } from '../errors.ts';
 import { formatUri } from '../external/uri.ts';
 import type { Command } from './command.ts';
-import { checkLive, checkUri, readUri } from './connectionUri.ts';
-
-/** Of its UTF-8 form. Longer ones do not fit an index, and nobody writes them in a URI. */
-const longestName = 1024;
+import { checkLive, checkName, checkUri, readUri } from './connectionUri.ts';
 
 export const createExternalConnection: Command<'createExternalConnection'> = {
   kind: 'createExternalConnection',
@@ -40,9 +37,3 @@ export const createExternalConnection: Command<'createExternalConnection'> = {
     return { rows: [], tag: 'CREATE EXTERNAL CONNECTION' };
   },
 };
-
-function checkName(name: string): void {
-  if (name === '') throw new PgPierError('connectionNameInvalid', { reason: 'the name must not be empty' });
-  if (Buffer.byteLength(name) > longestName)
-    throw new PgPierError('connectionNameInvalid', { reason: `the name is longer than ${longestName} bytes` });
-}

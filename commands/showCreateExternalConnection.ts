@@ -2,6 +2,8 @@
 import type { ExternalConnection } from '../catalog/connections.ts';
 import { PgPierError } from '../errors.ts';
 import { redactUri } from '../external/redact.ts';
+import { connectionOfUri, isWithoutBucket } from '../external/storageTypes.ts';
+import { type ExternalUri, parseUri } from '../external/uri.ts';
 import type { Value } from '../protocol/values.ts';
 import type { Asker, Command } from './command.ts';
 
@@ -12,7 +14,18 @@ const columns = [
 
 function rowOf({ name, uri }: ExternalConnection, asker: Asker): readonly Value[] {
   const shown = hidesSecrets(asker) ? redactUri(uri.reveal()) : uri.reveal();
-  return [name, `CREATE EXTERNAL CONNECTION ${quoted(name)} AS ${quoted(shown)}`];
+  const parsed = parseUri(shown);
+  return [
+    name,
+    isWithoutBucket(parsed) ? createConnection(name, parsed) : `CREATE EXTERNAL CONNECTION ${quoted(name)} AS ${quoted(shown)}`,
+  ];
+}
+
+/** Databend's form: without a bucket the other would be refused. */
+function createConnection(name: string, uri: ExternalUri): string {
+  const { type, values } = connectionOfUri(uri);
+  const options = [...values].map(([key, value]) => ` ${key.toUpperCase()} = ${quoted(value)}`);
+  return `CREATE CONNECTION ${quoted(name)} STORAGE_TYPE = ${quoted(type)}${options.join('')}`;
 }
 
 /** `SET pgpier.show_secrets = off`: for screens that others see. */

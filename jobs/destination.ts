@@ -6,6 +6,7 @@ import type { CatalogTransaction } from '../catalog/catalog.ts';
 import { PgPierError } from '../errors.ts';
 import { requireStorage } from '../external/storage/storages.ts';
 import { parseUserfileUri } from '../external/storage/userfileUri.ts';
+import { isWithoutBucket } from '../external/storageTypes.ts';
 import { type ExternalUri, formatUri, parseUri, withSubPath } from '../external/uri.ts';
 import type { StorageTarget } from './task.ts';
 
@@ -49,12 +50,22 @@ async function resolveConnection(catalog: CatalogTransaction, given: ExternalUri
   if (connection === undefined) throw new PgPierError('connectionNotLoaded', { name });
   if (connection.type !== 'STORAGE') throw new PgPierError('connectionTypeMismatch', { wanted: 'STORAGE', found: connection.type });
   const stored = parseUri(connection.uri.reveal());
-  const uri = withSubPath(stored, given.path);
+  const uri = isWithoutBucket(stored) ? withBucket(name, stored, given.path) : withSubPath(stored, given.path);
   const trusted = (await catalog.privileges.isAdmin()) || (await catalog.roles.isAdminRole(connection.author));
   if (stored.scheme !== 'userfile') return { uri: formatUri(uri), trusted };
   // The files of whoever wrote the URI: USAGE on the connection is the right to them.
   if (!(await catalog.roles.namesOf([connection.author])).has(connection.author)) throw new PgPierError('userfileOwnerGone', { name });
   return { uri: formatUri(uri), trusted, ...(await userfileOf(catalog, uri, connection.author)) };
+}
+
+/** The first segment behind the name of a bucket-less connection is the bucket. */
+function withBucket(name: string, stored: ExternalUri, given: string): ExternalUri {
+  const { path, ...rest } = withSubPath(stored, given);
+  const [, bucket = '', below = ''] = /^\/?([^/]*)(.*)$/s.exec(path) ?? [];
+  if (bucket === '') throw new PgPierError('connectionBucketMissing', { name });
+  const uri = { ...rest, host: bucket, path: below };
+  requireStorage(uri.scheme).validate(uri);
+  return uri;
 }
 
 /**

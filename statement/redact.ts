@@ -56,6 +56,16 @@ export function describeStatement(statement: Statement): string {
       return 'CHECK EXTERNAL CONNECTION ***';
     case 'dropExternalConnection':
       return `DROP EXTERNAL CONNECTION ${nameText(statement.name)}`;
+    case 'createConnection': {
+      const words = `CREATE ${statement.orReplace ? 'OR REPLACE ' : ''}CONNECTION ${statement.ifNotExists ? 'IF NOT EXISTS ' : ''}`;
+      return `${words}${nameText(statement.name)} ***`;
+    }
+    case 'dropConnection':
+      return `DROP CONNECTION ${statement.ifExists ? 'IF EXISTS ' : ''}${nameText(statement.name)}`;
+    case 'showConnections':
+      return 'SHOW CONNECTIONS';
+    case 'describeConnection':
+      return `DESC CONNECTION ${nameText(statement.name)}`;
     case 'showExternalConnections':
       return 'SHOW EXTERNAL CONNECTIONS';
     case 'showExternalConnection':

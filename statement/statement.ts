@@ -84,6 +84,13 @@ export interface EmbeddedQuery {
   readonly offset: number;
 }
 
+/** `key = 'value'` of CREATE CONNECTION. */
+export interface ConnectionOption {
+  /** Lower case. */
+  readonly key: string;
+  readonly value: StringOrParameter;
+}
+
 export type Statement =
   | {
       readonly kind: 'createExternalConnection';
@@ -105,6 +112,16 @@ export type Statement =
       readonly concurrently?: StringOrParameter;
     }
   | { readonly kind: 'dropExternalConnection'; readonly name: StringOrParameter }
+  | {
+      readonly kind: 'createConnection';
+      readonly orReplace: boolean;
+      readonly ifNotExists: boolean;
+      readonly name: StringOrParameter;
+      readonly options: readonly ConnectionOption[];
+    }
+  | { readonly kind: 'dropConnection'; readonly ifExists: boolean; readonly name: StringOrParameter }
+  | { readonly kind: 'showConnections' }
+  | { readonly kind: 'describeConnection'; readonly name: StringOrParameter }
   | { readonly kind: 'showExternalConnections' }
   | { readonly kind: 'showExternalConnection'; readonly name: StringOrParameter }
   | { readonly kind: 'showCreateAllExternalConnections' }

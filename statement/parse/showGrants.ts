@@ -1,10 +1,12 @@
 import type { StatementOf } from '../statement.ts';
+import { onConnection } from './onExternalConnection.ts';
 import type { TokenReader } from './reader.ts';
 import { optionalFor } from './roles.ts';
 
-/** `SHOW GRANTS ON EXTERNAL CONNECTION name {, …} [FOR role {, …}]` */
+/** `SHOW GRANTS ON [EXTERNAL] CONNECTION name {, …} [FOR role {, …}]` */
 export function showGrantsOnExternalConnection(reader: TokenReader): StatementOf<'showGrantsOnExternalConnection'> {
-  reader.expect('show grants on external connection');
+  reader.expect('show grants');
+  onConnection(reader);
   const connections = reader.list(() => reader.identifierOrString());
   return { kind: 'showGrantsOnExternalConnection', connections, ...optionalFor(reader) };
 }

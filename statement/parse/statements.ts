@@ -10,9 +10,12 @@ import { alterExternalConnection } from './alterExternalConnection.ts';
 import { backup } from './backup.ts';
 import { checkExternalConnection } from './checkExternalConnection.ts';
 import { controlJobs } from './controlJobs.ts';
+import { createConnection } from './createConnection.ts';
 import { createExternalConnection } from './createExternalConnection.ts';
+import { dropConnection } from './dropConnection.ts';
 import { dropExternalConnection } from './dropExternalConnection.ts';
 import { exportInto } from './exportInto.ts';
+import { grantCreateConnection, revokeCreateConnection } from './grantCreateConnection.ts';
 import { grantOnExternalConnection, isGrantOnExternalConnection } from './grantOnExternalConnection.ts';
 import { grantSystem, isGrantSystem } from './grantSystem.ts';
 import { notYet } from './notYet.ts';
@@ -22,6 +25,7 @@ import { isRevokeOnExternalConnection, revokeOnExternalConnection } from './revo
 import { isRevokeSystem, revokeSystem } from './revokeSystem.ts';
 import { showBackup } from './showBackup.ts';
 import { showBackups } from './showBackups.ts';
+import { describeConnection, showConnections } from './showConnections.ts';
 import { showCreateExternalConnection } from './showCreateExternalConnection.ts';
 import { showExternalConnections } from './showExternalConnections.ts';
 import { showGrantsOnExternalConnection, showSystemGrants } from './showGrants.ts';
@@ -63,11 +67,14 @@ export const statementHeads: readonly StatementHead[] = [
   { head: 'show create all external connections', parse: showCreateExternalConnection },
   { head: 'show create external connection', parse: showCreateExternalConnection },
 
+  { head: 'grant create connection', parse: grantCreateConnection },
+  { head: 'revoke create connection', parse: revokeCreateConnection },
   { head: 'grant', claims: isGrantOnExternalConnection, parse: grantOnExternalConnection },
   { head: 'grant', claims: isGrantSystem, parse: grantSystem },
   { head: 'revoke', claims: isRevokeOnExternalConnection, parse: revokeOnExternalConnection },
   { head: 'revoke', claims: isRevokeSystem, parse: revokeSystem },
   { head: 'show grants on external connection', parse: showGrantsOnExternalConnection },
+  { head: 'show grants on connection', parse: showGrantsOnExternalConnection },
   { head: 'show system grants', parse: showSystemGrants },
   { head: 'show grants', claims: isNoDottedSetting, parse: notYet('SHOW GRANTS without ON EXTERNAL CONNECTION') },
 
@@ -102,13 +109,13 @@ export const statementHeads: readonly StatementHead[] = [
   { head: 'show job', claims: hasOperand, parse: showJobs },
   ...jobHeads,
 
-  { head: 'create connection', parse: notYet('CREATE CONNECTION') },
-  { head: 'create or replace connection', parse: notYet('CREATE CONNECTION') },
+  { head: 'create connection', parse: createConnection },
+  { head: 'create or replace connection', parse: createConnection },
   { head: 'alter connection', parse: notYet('ALTER CONNECTION') },
-  { head: 'drop connection', parse: notYet('DROP CONNECTION') },
-  { head: 'show connections', claims: isNoDottedSetting, parse: notYet('SHOW CONNECTIONS') },
-  { head: 'desc connection', parse: notYet('DESC CONNECTION') },
-  { head: 'describe connection', parse: notYet('DESC CONNECTION') },
+  { head: 'drop connection', parse: dropConnection },
+  { head: 'show connections', claims: isNoDottedSetting, parse: showConnections },
+  { head: 'desc connection', parse: describeConnection },
+  { head: 'describe connection', parse: describeConnection },
 
   { head: 'create stage', parse: notYet('CREATE STAGE') },
   { head: 'create or replace stage', parse: notYet('CREATE STAGE') },

@@ -1,0 +1,11 @@
+import type { StatementOf } from '../statement.ts';
+import type { TokenReader } from './reader.ts';
+
+/** `DROP CONNECTION [IF EXISTS] name` */
+export function dropConnection(reader: TokenReader): StatementOf<'dropConnection'> {
+  reader.expect('drop connection');
+  const ifExists = reader.accept('if exists');
+  const name = reader.stringOrParameter();
+  reader.expectEnd();
+  return { kind: 'dropConnection', ifExists, name };
+}
