@@ -520,6 +520,11 @@ export const errors = {
     text: 'connection {name} names no bucket',
     hint: 'Write the bucket behind the name: external://name/bucket/path.',
   },
+  namedConnectionsOnly: {
+    sqlstate: '42501',
+    text: 'only admins may write URIs of storages on this server',
+    hint: "Name an external connection: 'external://name/path'. SHOW EXTERNAL CONNECTIONS lists those that you may use.",
+  },
   connectionMissing: { sqlstate: '42704', text: 'external connection with name {name} does not exist' },
   connectionNotResolved: {
     sqlstate: '42704',

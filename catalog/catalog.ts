@@ -56,6 +56,8 @@ export interface CatalogOptions {
   readonly secretKey: SecretKeySource;
   /** Members of this role pass every check, as superusers do. A role that does not exist has no members. */
   readonly adminRole?: string;
+  /** Whether others than admins may name places by external connections alone; default: no. */
+  readonly namedConnectionsOnly?: boolean;
   readonly log: Log;
   /** How often pending changes are settled and the grants of dropped roles removed, in milliseconds; 30 000 by default. */
   readonly sweepInterval?: number;

@@ -78,7 +78,20 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
 
   async function transaction<T>(view: CatalogView, work: (tx: CatalogTransaction) => Promise<T>): Promise<T> {
     const keyring = await guarded(prepared);
-    return runTransaction({ view, service, reads, writes, keyring, adminRole: options.adminRole, guarded, log }, work);
+    return runTransaction(
+      {
+        view,
+        service,
+        reads,
+        writes,
+        keyring,
+        adminRole: options.adminRole,
+        namedOnly: options.namedConnectionsOnly ?? false,
+        guarded,
+        log,
+      },
+      work,
+    );
   }
 
   const leases = new JobLeases(

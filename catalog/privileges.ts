@@ -13,14 +13,22 @@ import type { Store } from './transaction.ts';
 export class Privileges {
   readonly #store: Store;
   readonly #roles: Roles;
+  readonly #namedOnly: boolean;
 
-  constructor(store: Store, roles: Roles) {
+  /** @param namedOnly whether others than admins may name places by external connections alone */
+  constructor(store: Store, roles: Roles, namedOnly: boolean) {
     this.#store = store;
     this.#roles = roles;
+    this.#namedOnly = namedOnly;
   }
 
   async isAdmin(): Promise<boolean> {
     return (await this.#roles.asker()).admin;
+  }
+
+  /** Whether a statement of the asker's may hold a URI of the outside, rather than the name of a connection. */
+  async mayWriteUris(): Promise<boolean> {
+    return !this.#namedOnly || (await this.isAdmin());
   }
 
   async hasSystem(privilege: SystemPrivilege): Promise<boolean> {

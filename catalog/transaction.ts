@@ -19,6 +19,7 @@ export interface TransactionParts {
   readonly writes: pg.Pool;
   readonly keyring: Keyring;
   readonly adminRole: string | undefined;
+  readonly namedOnly: boolean;
   readonly log: Log;
   /** Runs a query and turns what makes the catalog unusable into `catalogUnavailable`. */
   guarded<T>(work: () => Promise<T>): Promise<T>;
@@ -42,7 +43,7 @@ export interface Store {
 }
 
 export async function runTransaction<T>(parts: TransactionParts, work: (tx: CatalogTransaction) => Promise<T>): Promise<T> {
-  const { view, service, reads, writes, keyring, adminRole, guarded, log } = parts;
+  const { view, service, reads, writes, keyring, adminRole, namedOnly, guarded, log } = parts;
   let outcomes: Outcomes = await guarded(async () => {
     const found = await outcomesOf(reads, service, log);
     await settle(reads, found, log);
@@ -82,7 +83,7 @@ export async function runTransaction<T>(parts: TransactionParts, work: (tx: Cata
   };
 
   const roles = new Roles(service, view, adminRole);
-  const privileges = new Privileges(store, roles);
+  const privileges = new Privileges(store, roles, namedOnly);
   const tx: CatalogTransaction = {
     view,
     roles,

@@ -20,6 +20,7 @@ export async function resolveStorage(context: { readonly catalog: CatalogTransac
   const given = parseUri(text);
   if (given.scheme === 'external') return resolveConnection(catalog, given);
   const provider = requireStorage(given.scheme);
+  if (!(await catalog.privileges.mayWriteUris())) throw new PgPierError('namedConnectionsOnly');
   if (provider.requiresImplicitAccess(given)) await requireImplicitAccess(catalog, provider.word);
   provider.validate(given);
   return targetOfAsker(catalog, given);

@@ -33,6 +33,12 @@ export interface Config {
   /** 0: the proxy leaves jobs to others; exports and storage checks still have one process. */
   readonly workers: number;
   readonly adminRole?: string;
+  /** Whether roles other than admins may write no URIs. */
+  readonly namedConnectionsOnly: boolean;
+  /** Whether custom endpoints are refused, to everybody. */
+  readonly disableHttp: boolean;
+  /** Whether the machine's own credentials are refused, to everybody. */
+  readonly disableImplicitCredentials: boolean;
   readonly auth: AuthSetting;
   readonly trustBackend: boolean;
   readonly nodeId: number;
@@ -244,6 +250,9 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     reusePort,
     workers: integer('workers', Math.min(2, availableParallelism()), command === 'worker' ? 1 : 0, 64),
     ...(adminRole !== undefined && { adminRole }),
+    namedConnectionsOnly: switched('named-connections-only'),
+    disableHttp: switched('external-io-disable-http'),
+    disableImplicitCredentials: switched('external-io-disable-implicit-credentials'),
     auth,
     trustBackend: switched('trust-backend'),
     nodeId,

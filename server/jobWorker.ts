@@ -56,6 +56,7 @@ export function jobWorkerSettings(
     ...(catalogUrl !== undefined && { catalogUrl }),
     secretKey: plainKey(secretKey),
     ...(config.adminRole !== undefined && { adminRole: config.adminRole }),
+    namedConnectionsOnly: config.namedConnectionsOnly,
     storageSettings,
     count: config.workers,
   };
@@ -64,7 +65,8 @@ export function jobWorkerSettings(
 export function storageSettingsOf(config: Config, dataDirectory: string, catalog: CatalogLogin): StorageSettings {
   const externalDir = config.externalDirectory ?? join(dataDirectory, 'extern');
   mkdirSync(externalDir, { recursive: true });
-  return { externalDir, nodeId: config.nodeId, allowedNetworks: config.allowNetworks, catalog };
+  const { nodeId, allowNetworks: allowedNetworks, disableHttp, disableImplicitCredentials } = config;
+  return { externalDir, nodeId, allowedNetworks, catalog, disableHttp, disableImplicitCredentials };
 }
 
 /** A worker reads what proxies have encrypted: it never makes a key, and does not begin without theirs. */

@@ -21,6 +21,7 @@ export interface JobWorkerSettings {
     | { readonly kind: 'value'; readonly value: string }
     | { readonly kind: 'file'; readonly path: string; readonly createIfMissing: false };
   readonly adminRole?: string;
+  readonly namedConnectionsOnly: boolean;
   readonly storageSettings: StorageSettings;
   /** Jobs side by side. */
   readonly count: number;
@@ -43,12 +44,13 @@ export async function openJobWorker(
   settings: JobWorkerSettings,
   { kinds, log, stuck }: { readonly kinds: JobKinds; readonly log: Log; readonly stuck: (job: string) => void },
 ): Promise<{ stop(deadline: AbortSignal): Promise<void> }> {
-  const { service, catalogUrl, secretKey, adminRole, storageSettings, count } = settings;
+  const { service, catalogUrl, secretKey, adminRole, namedConnectionsOnly, storageSettings, count } = settings;
   const catalog = await openCatalog({
     service: servicePool(service, settings.attempt),
     ...(catalogUrl !== undefined && { catalogUrl }),
     secretKey,
     ...(adminRole !== undefined && { adminRole }),
+    namedConnectionsOnly,
     log,
   });
   const { host, port, sslmode, sslrootcert } = service;

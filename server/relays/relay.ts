@@ -75,6 +75,7 @@ export async function startRelay(
     ...(catalogUrl !== undefined && { catalogUrl }),
     secretKey,
     ...(config.adminRole !== undefined && { adminRole: config.adminRole }),
+    namedConnectionsOnly: config.namedConnectionsOnly,
     log,
   });
   lifecycle.add('catalog', () => catalog.close());

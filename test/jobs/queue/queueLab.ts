@@ -55,6 +55,7 @@ export class QueueLab {
     return {
       service: { host: server.socketDir, port: server.port, database: 'postgres', user: 'postgres', password: '', sslmode: 'disable' },
       attempt: 0,
+      namedConnectionsOnly: false,
       secretKey: { kind: 'value', value: masterKey.value },
       storageSettings: { externalDir: this.directory, nodeId, allowedNetworks: [] },
       count,
