@@ -1,7 +1,8 @@
 /** The data key of one catalog: checked against the master key at the start, then used for every value. */
+import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { PgPierError } from '../errors.ts';
-import { fingerprint, loadMasterKey, type SecretKeySource, unwrapDataKey, wrapNewDataKey } from './secretKey.ts';
+import { fingerprint, loadMasterKey, type SecretKeySource, unwrapDataKey, wrapDataKey } from './secretKey.ts';
 import { decrypt, encrypt, Secret } from './secrets.ts';
 
 export interface Keyring {
@@ -35,7 +36,8 @@ export async function openKeyring(client: pg.ClientBase, source: SecretKeySource
     }
     return keyed(unwrapDataKey(masterKey, stored.wrapped_data_key));
   }
-  const { dataKey, wrapped } = wrapNewDataKey(masterKey);
+  const dataKey = randomBytes(32);
+  const wrapped = wrapDataKey(masterKey, dataKey);
   await client.query('insert into pgpier.secret_key (fingerprint, wrapped_data_key) values ($1, $2)', [fingerprint(masterKey), wrapped]);
   return keyed(dataKey);
 }

@@ -27,9 +27,8 @@ export function fingerprint(masterKey: Buffer): string {
 
 const wrappedPlace = 'secret_key/data_key';
 
-export function wrapNewDataKey(masterKey: Buffer): { readonly dataKey: Buffer; readonly wrapped: Buffer } {
-  const dataKey = randomBytes(32);
-  return { dataKey, wrapped: encrypt(derive(masterKey, 'pgpier data key'), wrappedPlace, dataKey) };
+export function wrapDataKey(masterKey: Buffer, dataKey: Buffer): Buffer {
+  return encrypt(derive(masterKey, 'pgpier data key'), wrappedPlace, dataKey);
 }
 
 /** Throws `secretUnreadable`. */
@@ -61,7 +60,8 @@ export async function loadMasterKey(source: SecretKeySource, mayCreate: boolean)
   }
 }
 
-async function readKeyFile(path: string): Promise<Buffer | undefined> {
+/** Undefined where there is none. Throws `secretKeyInvalid`, `secretKeyFileMode`, `secretKeyFile`. */
+export async function readKeyFile(path: string): Promise<Buffer | undefined> {
   let text: string;
   try {
     // Windows has no such modes; there the file inherits the directory's access list.
@@ -80,7 +80,7 @@ async function readKeyFile(path: string): Promise<Buffer | undefined> {
 }
 
 /** Complete or not there: written and synced beside its place, then linked into it, which fails if another process was first. */
-async function createKeyFile(path: string): Promise<void> {
+export async function createKeyFile(path: string): Promise<void> {
   const making = `${path}.${randomBytes(6).toString('hex')}`;
   try {
     const file = await open(making, 'wx', 0o600);

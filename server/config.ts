@@ -16,9 +16,11 @@ import { maxNodeId, type Peers } from './login/peers.ts';
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+export type ConfiguredKey = { readonly kind: 'key'; readonly key: Secret } | { readonly kind: 'file'; readonly path: string };
+
 export interface Config {
   /** `worker`: carries jobs out and nothing else. `userfile`: the program of that name, which serves nobody. */
-  readonly command: 'proxy' | 'worker' | 'userfile';
+  readonly command: 'proxy' | 'worker' | 'userfile' | 'rotate-key';
   readonly listen: Address;
   readonly backend:
     | { readonly kind: 'embedded'; readonly password?: Secret }
@@ -60,7 +62,9 @@ export interface Config {
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
   /** Absent: the file `secret.key` in the data directory. */
-  readonly secretKey?: { readonly kind: 'key'; readonly key: Secret } | { readonly kind: 'file'; readonly path: string };
+  readonly secretKey?: ConfiguredKey;
+  /** What `pgpier rotate-key` puts in its place. */
+  readonly newSecretKey?: ConfiguredKey;
   /** Worth a line in the log. */
   readonly warnings: readonly string[];
 }
@@ -91,7 +95,7 @@ function isSecretKey(text: string): boolean {
 
 /** @param argv without the interpreter and the script; `worker` or `userfile` as the first word is the command. */
 export function readConfig(argv: readonly string[], environment: Environment): Reading {
-  const command = (['worker', 'userfile'] as const).find((word) => word === argv[0]) ?? 'proxy';
+  const command = (['worker', 'userfile', 'rotate-key'] as const).find((word) => word === argv[0]) ?? 'proxy';
   const sources = readSources(command === 'proxy' ? argv : argv.slice(1), environment);
   if (sources.asked !== 'start') return { kind: sources.asked };
   const mistakes = [...sources.mistakes];
@@ -229,11 +233,20 @@ export function readConfig(argv: readonly string[], environment: Environment): R
   };
   const peers = given('peers') === undefined ? undefined : readPeers(given('peers')!);
 
-  const keyText = given('secret-key');
-  const keyPath = given('secret-key-file');
-  if (keyText !== undefined && keyPath !== undefined) wrong('secret-key', 'and PGPIER_SECRET_KEY_FILE are both set; give one');
-  if (keyText !== undefined && !isSecretKey(keyText))
-    wrong('secret-key', 'is not 32 bytes in base64 or hex; `openssl rand -base64 32` makes one');
+  const secretKeyOf = (
+    value: 'secret-key' | 'new-secret-key',
+    path: 'secret-key-file' | 'new-secret-key-file',
+  ): ConfiguredKey | undefined => {
+    const [keyText, keyPath] = [given(value), given(path)];
+    if (keyText !== undefined && keyPath !== undefined) wrong(value, `and ${variableOf(path)} are both set; give one`);
+    if (keyText !== undefined && !isSecretKey(keyText))
+      wrong(value, 'is not 32 bytes in base64 or hex; `openssl rand -base64 32` makes one');
+    if (keyText !== undefined) return { kind: 'key', key: new Secret(keyText) };
+    return keyPath === undefined ? undefined : { kind: 'file', path: resolve(keyPath) };
+  };
+  const secretKey = secretKeyOf('secret-key', 'secret-key-file');
+  const newSecretKey = secretKeyOf('new-secret-key', 'new-secret-key-file');
+  if (newSecretKey && command !== 'rotate-key') wrong('new-secret-key', 'is for `pgpier rotate-key` alone');
 
   const maxConnections = integer('max-connections', 0, 0, 1_000_000);
   const maxConnectionsPerRole = integer('max-connections-per-role', 0, 0, 1_000_000);
@@ -270,9 +283,8 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     keepAliveMs: integer('tcp-keepalive', 60, 0, 32_767) * 1000,
     drainTimeoutMs: integer('drain-timeout', 10, 0, 86_400) * 1000,
     logLevel: choice('log-level', logLevels, 'info'),
-    ...(keyText !== undefined
-      ? { secretKey: { kind: 'key' as const, key: new Secret(keyText) } }
-      : keyPath !== undefined && { secretKey: { kind: 'file' as const, path: resolve(keyPath) } }),
+    ...(secretKey && { secretKey }),
+    ...(newSecretKey && { newSecretKey }),
     warnings,
   };
   if (mistakes.length > 0 || listen === undefined) return { kind: 'mistakes', mistakes };

@@ -29,6 +29,13 @@ export const subcommands: readonly Subcommand[] = [
     kind: 'program',
     load: async () => (await import('./userfile/userfile.ts')).runUserfile,
   },
+  {
+    name: 'rotate-key',
+    usage: '[--name value …]',
+    summary: 'puts a new secret key in the place of the catalog’s; `docs/keys.md` tells more',
+    kind: 'program',
+    load: async () => (await import('./rotateKey.ts')).runRotateKey,
+  },
 ];
 
 /** The program that a first word names, if it names one. */

@@ -98,6 +98,13 @@ export const settings = [
     description: 'a file that holds that key, of mode 0600; made when absent and the catalog is new',
     default: 'secret.key in the data directory',
   },
+  {
+    name: 'new-secret-key',
+    value: 'TEXT',
+    secret: true,
+    description: 'for `pgpier rotate-key` alone: the key that takes the other one’s place',
+  },
+  { name: 'new-secret-key-file', value: 'FILE', secret: true, description: 'a file that holds it, of mode 0600; made when absent' },
 ] as const satisfies readonly Setting[];
 
 export type SettingName = (typeof settings)[number]['name'];

@@ -1,6 +1,4 @@
 /** The operator's way to files of userfile://: into the catalog with PgPier's own login, past every right. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import pg from 'pg';
 import { systemIdentifier } from '../../catalog/cluster.ts';
 import { PgPierError } from '../../errors.ts';
@@ -9,12 +7,8 @@ import { openStorage } from '../../external/storage/storages.ts';
 import { parseUserfileUri, roleHost } from '../../external/storage/userfileUri.ts';
 import { cleanPath, type ExternalUri, formatUri, parseUri } from '../../external/uri.ts';
 import type { Config } from '../config.ts';
-import type { ConnectionTarget } from '../configuration/connectionUri.ts';
-import { chooseRunAs } from '../embedded/account.ts';
-import { placeData } from '../embedded/place.ts';
-import { runningAt } from '../embedded/postmaster.ts';
-import { writable } from '../hosts/writable.ts';
-import { catalogLogin, findServiceLogin, type ServiceLogin } from '../serviceLogin.ts';
+import { findCatalog } from '../findCatalog.ts';
+import type { ServiceLogin } from '../serviceLogin.ts';
 
 /** A path on the command line: where it lies, and what to call it in messages. */
 export interface FilePlace {
@@ -33,10 +27,7 @@ export interface CatalogFiles {
 
 /** @throws Error in words for the person at the terminal */
 export async function openCatalogFiles(config: Config, user: string | undefined): Promise<CatalogFiles> {
-  const target = config.backend.kind === 'server' ? await writable(config.backend.target) : embeddedTarget(config, config.backend);
-  const service = await findServiceLogin(target, 'the backend');
-  const elsewhere = config.catalog && (await findServiceLogin(await writable(config.catalog), 'the catalog'));
-  const login = catalogLogin(service, elsewhere);
+  const { target, service, elsewhere, login } = await findCatalog(config);
   const backend = await connect(service.config);
   const storages = new Map<string, Storage>();
   try {
@@ -142,15 +133,4 @@ async function mustBelong(catalog: pg.Client, backend: pg.Client): Promise<void>
   const stored = rows[0]?.id as string | null | undefined;
   if (found !== undefined && stored && stored !== found)
     throw new PgPierError('catalogOfAnotherCluster', { found: stored, expected: found });
-}
-
-function embeddedTarget(config: Config, { password }: Extract<Config['backend'], { kind: 'embedded' }>): ConnectionTarget {
-  const { dataDirectory } = config;
-  const place = existsSync(dataDirectory) ? placeData(dataDirectory, chooseRunAs()).directory : dataDirectory;
-  const server = runningAt(join(place, 'postgres'));
-  if (server === undefined)
-    throw new Error(
-      `no PgPier runs on the data directory ${dataDirectory}: start it, or name the server with PGPIER_BACKEND or the directory with PGPIER_DATA`,
-    );
-  return { ...server, user: 'postgres', database: 'postgres', sslmode: 'disable', ...(password && { password }) };
 }

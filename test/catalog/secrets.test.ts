@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { format, inspect } from 'node:util';
-import { fingerprint, loadMasterKey, readMasterKey, unwrapDataKey, wrapNewDataKey } from '../../catalog/secretKey.ts';
+import { fingerprint, loadMasterKey, readMasterKey, unwrapDataKey, wrapDataKey } from '../../catalog/secretKey.ts';
 import { decrypt, encrypt, Secret } from '../../catalog/secrets.ts';
 import { refusalOf } from './lab.ts';
 
@@ -56,7 +56,9 @@ test('a stored value is plain AES-256-GCM, which any implementation reads', () =
 
 test('the data key comes out of its wrapping with the same master key alone, and the fingerprint tells keys apart', async () => {
   const [one, two] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
-  const { dataKey, wrapped } = wrapNewDataKey(one);
+  const dataKey = Buffer.alloc(32, 9);
+  const wrapped = wrapDataKey(one, dataKey);
+  assert.ok(!wrapped.includes(dataKey));
   assert.deepEqual(unwrapDataKey(one, wrapped), dataKey);
   assert.match(await refusalOf((async () => unwrapDataKey(two, wrapped))()), /^XX001/);
   assert.notEqual(fingerprint(one), fingerprint(two));
