@@ -3,6 +3,7 @@
  * only if it looks like one: the text may quote keys, signatures, or a page of some machine inside.
  */
 import { type ErrorName, PgPierError } from '../../errors.ts';
+import { socketError } from '../socketErrors.ts';
 
 export interface S3Request {
   readonly operation: 'write' | 'read' | 'list' | 'delete';
@@ -34,31 +35,7 @@ export function s3Error(error: unknown, request: S3Request): PgPierError {
   if (signal?.aborted) {
     return isTimeout(signal.reason) ? fail('storageTimeout', { endpoint }) : fail('storageCanceled', { location });
   }
-  return socketError(thrown, endpoint) ?? answerError(thrown, request);
-}
-
-const unreachable = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ECONNABORTED',
-  'EPIPE',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EHOSTDOWN',
-  'EADDRNOTAVAIL',
-]);
-
-function socketError(thrown: Thrown, endpoint: string): PgPierError | undefined {
-  const code = String(thrown.code ?? '');
-  if (thrown.name === 'TimeoutError' || code === 'ETIMEDOUT') return fail('storageTimeout', { endpoint });
-  if (unreachable.has(code)) return fail('storageUnreachable', { endpoint, cause: code });
-  if (code.startsWith('HPE_')) return fail('storageProtocol', { endpoint, provider: 'S3', cause: 'not HTTP' });
-  if (/^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|EPROTO|HOSTNAME_MISMATCH)/.test(code)) {
-    return fail('storageTls', { endpoint, cause: code });
-  }
-  return undefined;
+  return socketError(thrown, endpoint, 'S3') ?? answerError(thrown, request);
 }
 
 const byCode: Readonly<Record<string, ErrorName>> = {

@@ -1,17 +1,11 @@
 /** Servers that are not what the URI says. Each answers on loopback in a way that no real S3 server can be made to. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import { checkStorage } from '../../external/storage/check.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { openStorage } from '../../external/storage/storages.ts';
 import { freePort } from '../servers/postgres.ts';
+import { serve, serveTcp, serveTls } from './faultServer.ts';
 import { listPaths, readObject, rejectsWith, writeObject } from './storageContract.ts';
 
 const settings: StorageSettings = { nodeId: 1, allowedNetworks: [] };
@@ -20,21 +14,6 @@ const uri = (endpoint: string, more = '&AWS_REGION=us-east-1') =>
 const check = (endpoint: string, more?: string) =>
   checkStorage({ uri: uri(endpoint, more), trusted: true }, settings, new AbortController().signal);
 const open = (endpoint: string) => openStorage({ uri: uri(endpoint), trusted: true }, settings);
-
-async function serve(t: TestContext, answer: RequestListener): Promise<{ endpoint: string; requests: string[] }> {
-  const requests: string[] = [];
-  const server = createServer((request, response) => {
-    requests.push(`${request.method} ${request.url}`);
-    request.resume();
-    answer(request, response);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
-}
 
 describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
   it('a closed port is 08001, soon', async () => {
@@ -54,10 +33,7 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
   });
 
   it('a server that accepts and never answers ends CREATE after 15 seconds', async (t) => {
-    const server = createTcpServer((socket) => socket.on('error', () => {}));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    t.after(() => server.close());
-    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const endpoint = `http://127.0.0.1:${await serveTcp(t)}`;
     const started = Date.now();
     await rejectsWith(() => check(endpoint), '08006', /no answer from http:\/\/127\.0\.0\.1:\d+ in time$/);
     assert.ok(Date.now() - started < 17_000, `${Date.now() - started} ms`);
@@ -89,10 +65,8 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
   });
 
   it('what is not HTTP at all is 08P01', async (t) => {
-    const server = createTcpServer((socket) => socket.on('error', () => {}).end('SSH-2.0-OpenSSH_9.2\r\n'));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    t.after(() => server.close());
-    await rejectsWith(() => check(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), '08P01', /\(not HTTP\)$/);
+    const port = await serveTcp(t, (socket) => void socket.end('SSH-2.0-OpenSSH_9.2\r\n'));
+    await rejectsWith(() => check(`http://127.0.0.1:${port}`), '08P01', /\(not HTTP\)$/);
   });
 
   it('a redirect to the metadata service is not followed, nor is any other', async (t) => {
@@ -219,27 +193,9 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
   });
 
   it('TLS that cannot be trusted is an error of its own, and AWS_SKIP_TLS_VERIFY passes it', async (t) => {
-    const home = mkdtempSync(join(tmpdir(), 'pgp-tls-'));
-    t.after(() => rmSync(home, { recursive: true }));
-    const files = ['-keyout', join(home, 'key'), '-out', join(home, 'cert')];
-    try {
-      execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-subj', '/CN=localhost', ...files], {
-        stdio: 'ignore',
-      });
-    } catch {
-      return t.skip('TLS: no openssl on the PATH');
-    }
-    const options = { key: readFileSync(join(home, 'key')), cert: readFileSync(join(home, 'cert')) };
-    const server = createTlsServer(options, (request, response) => {
-      request.resume();
-      response.writeHead(200, { etag: '"x"' }).end();
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    t.after(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    const { port } = server.address() as AddressInfo;
+    const server = await serveTls(t, 'localhost', (_, response) => void response.writeHead(200, { etag: '"x"' }).end());
+    if (server === undefined) return t.skip('TLS: no openssl on the PATH');
+    const { port } = server;
     await rejectsWith(
       () => check(`https://localhost:${port}`),
       '08001',

@@ -1,0 +1,69 @@
+/** Servers that are not what a URI says, on loopback. Each ends with the test that started it. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+
+export interface FaultServer {
+  /** `http://127.0.0.1:port`. */
+  readonly endpoint: string;
+  /** `METHOD /path?query` of each request so far. */
+  readonly requests: string[];
+}
+
+/** Answers HTTP as it is told to; bodies of requests are thrown away. */
+export async function serve(t: TestContext, answer: RequestListener): Promise<FaultServer> {
+  const requests: string[] = [];
+  const server = createServer((request, response) => {
+    requests.push(`${request.method} ${request.url}`);
+    request.resume();
+    answer(request, response);
+  });
+  return { endpoint: `http://127.0.0.1:${await listen(t, server)}`, requests };
+}
+
+/** Takes connections and says nothing, or what `onSocket` says. Answers its port. */
+export async function serveTcp(t: TestContext, onSocket: (socket: Socket) => void = () => {}): Promise<number> {
+  const server = createTcpServer((socket) => onSocket(socket.on('error', () => {})));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+export interface TlsFaultServer {
+  readonly port: number;
+  /** The PEM file of the certificate, which is its own authority. */
+  readonly certificate: string;
+}
+
+/** HTTPS with a certificate of `name` that nobody signed. Undefined where there is no openssl. */
+export async function serveTls(t: TestContext, name: string, answer: RequestListener): Promise<TlsFaultServer | undefined> {
+  const home = mkdtempSync(join(tmpdir(), 'pgp-tls-'));
+  t.after(() => rmSync(home, { recursive: true }));
+  const certificate = join(home, 'cert.pem');
+  const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`];
+  const files = ['-keyout', join(home, 'key'), '-out', certificate];
+  try {
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', ...subject, ...files], { stdio: 'ignore' });
+  } catch {
+    return undefined;
+  }
+  const server = createTlsServer({ key: readFileSync(join(home, 'key')), cert: readFileSync(certificate) }, (request, response) => {
+    request.resume();
+    answer(request, response);
+  });
+  return { port: await listen(t, server), certificate };
+}
+
+async function listen(t: TestContext, server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
