@@ -415,6 +415,29 @@ export const errors = {
   checkMismatch: { sqlstate: '58030', text: 'what was read back is not what was written, from byte {offset} on' },
   sentinelNotFound: { sqlstate: '58P01', text: "failed to find sentinel ExternalStorage file '{name}'" },
   sentinelMismatch: { sqlstate: '58030', text: 'content mismatch, expected: {expected} but found: {found}' },
+
+  // Key services. What is said about reaching one is said in the words of storages.
+  unsupportedKmsScheme: {
+    sqlstate: '22023',
+    text: 'unsupported KMS scheme: "{scheme}"',
+    hint: 'docs/connections.md lists the key services.',
+  },
+  kmsKeyMissing: { sqlstate: '22023', text: 'path component of the KMS cannot be empty; must contain the Customer Managed Key' },
+  kmsPlaintext: { sqlstate: '22023', text: 'a key service encrypts texts of 1 to {most} bytes' },
+  kmsCiphertext: { sqlstate: '22023', text: 'the key did not make this ciphertext, or it was changed' },
+  kmsMarkerMismatch: { sqlstate: '58030', text: 'content mismatch: the key decrypts to something else than it was given' },
+  localKmsUri: { sqlstate: '22023', text: 'invalid `local-kms` URI: {reason}' },
+  localKmsOff: { sqlstate: '42501', text: 'local-kms is off: this process has no directory of key files' },
+  localKmsKeyMissing: {
+    sqlstate: '42704',
+    text: 'there is no local key "{name}"',
+    hint: 'The operator makes one in the directory of PGPIER_LOCAL_KMS_DIR, with mode 0600: openssl rand -base64 32.',
+  },
+  localKmsKey: { sqlstate: '55000', text: 'the local key "{name}" cannot be used: {reason}', hint: 'Only the operator can mend that.' },
+
+  // Sinks.
+  unsupportedSink: { sqlstate: '22023', text: 'unsupported sink: {scheme}', hint: 'docs/connections.md lists the sinks.' },
+
   // The catalog: reaching it, its key.
   catalogUnavailable: {
     sqlstate: '57P03',
@@ -492,6 +515,10 @@ export const errors = {
     sqlstate: '22023',
     text: 'failed to construct External Connection details: failed to create {provider} external connection: {cause}',
   },
+  sinkRejected: {
+    sqlstate: '22023',
+    text: 'failed to construct External Connection details: invalid changefeed sink URI: {cause}',
+  },
   connectionExists: {
     sqlstate: '42710',
     text: "failed to create external connection: external connection with connection name '{name}' already exists",
@@ -537,6 +564,16 @@ export const errors = {
   connectionHostEmpty: {
     sqlstate: '22023',
     text: 'host component of an external URI must refer to an existing External Connection object: {uri}',
+  },
+  connectionTypeFixed: {
+    sqlstate: '42809',
+    text: 'external connection {name} is of type {type}, and the new URI of type {wanted}',
+    hint: 'DROP and CREATE it, or choose another name: whoever uses it relies on its type.',
+  },
+  connectionNotStorage: {
+    sqlstate: '42809',
+    text: 'external connection {name} leads to {scheme}://, which is no storage',
+    hint: 'docs/connections.md tells which schemes hold files.',
   },
   connectionTypeMismatch: { sqlstate: '42809', text: '{wanted} cannot use object of type {found}' },
   showConnectionDenied: { sqlstate: '42501', text: 'must have USAGE privilege or be owner of the External Connection "{name}"' },

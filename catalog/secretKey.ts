@@ -2,6 +2,7 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
 import { chmod, link, open, readFile, rm, stat } from 'node:fs/promises';
 import { PgPierError } from '../errors.ts';
+import { readKeyText } from '../formats/keyText.ts';
 import { decrypt, encrypt, type Secret } from './secrets.ts';
 
 export type SecretKeySource =
@@ -14,10 +15,9 @@ export type SecretKeySource =
 
 /** 32 bytes in base64 (with or without padding, also base64url) or hex. Throws `secretKeyInvalid`. */
 export function readMasterKey(text: string, origin: string): Buffer {
-  const trimmed = text.trim();
-  if (/^[0-9a-fA-F]{64}$/.test(trimmed)) return Buffer.from(trimmed, 'hex');
-  if (/^[A-Za-z0-9+/_-]{43}=?$/.test(trimmed)) return Buffer.from(trimmed, 'base64');
-  throw new PgPierError('secretKeyInvalid', { origin });
+  const key = readKeyText(text);
+  if (key === undefined) throw new PgPierError('secretKeyInvalid', { origin });
+  return key;
 }
 
 /** Tells keys apart without telling anything about them. */

@@ -1,6 +1,7 @@
 /** ALTER EXTERNAL CONNECTION: another URI, with other credentials, for the same name, owner and rights. Jobs take it up when they next ask for it. */
 import { Secret } from '../catalog/catalog.ts';
 import { PgPierError } from '../errors.ts';
+import { typeOf } from '../external/providers.ts';
 import { formatUri } from '../external/uri.ts';
 import type { Command } from './command.ts';
 import { checkLive, checkUri, readUri } from './connectionUri.ts';
@@ -26,9 +27,11 @@ export const alterExternalConnection: Command<'alterExternalConnection'> = {
       return { rows: [], tag: 'ALTER EXTERNAL CONNECTION' };
     }
     const uri = readUri(context.text(statement.uri));
-    const provider = await checkUri(context.catalog, uri);
-    await checkLive(context, provider, uri);
-    await connections.alter(connection, { provider: provider.word, uri: new Secret(formatUri(uri)) });
+    const found = await checkUri(context.catalog, uri);
+    if (typeOf(found) !== connection.type)
+      throw new PgPierError('connectionTypeFixed', { name, type: connection.type, wanted: typeOf(found) });
+    await checkLive(context, found, uri);
+    await connections.alter(connection, { provider: found.provider.word, uri: new Secret(formatUri(uri)) });
     return { rows: [], tag: 'ALTER EXTERNAL CONNECTION' };
   },
 };

@@ -1,7 +1,7 @@
-/** CHECK EXTERNAL CONNECTION: what a location does with real bytes, told in rows; a location that fails is a row too (spec: §1.8). */
+/** CHECK EXTERNAL CONNECTION: what a storage does with real bytes, a key with a text, a sink with a message; one that fails is a row too (spec: §1.8). */
 import { PgPierError } from '../errors.ts';
-import { resolveStorage } from '../jobs/destination.ts';
-import type { CheckedConnection, StorageTarget } from '../jobs/task.ts';
+import { providerOf, resolveKeyService, resolveSink, resolveStorage } from '../jobs/destination.ts';
+import type { CheckConnectionTask, CheckedConnection } from '../jobs/task.ts';
 import type { Value } from '../protocol/values.ts';
 import type { StringOrParameter } from '../statement/statement.ts';
 import { byteSizeInWords, readByteSize } from './byteSize.ts';
@@ -32,16 +32,29 @@ export const checkExternalConnection: Command<'checkExternalConnection'> = {
     const size = option(context, 'transfer', transfer, readTransfer) ?? defaultTransfer;
     const milliseconds = option(context, 'time', time, readDuration) ?? 0;
     const runs = option(context, 'concurrently', concurrently, readRuns) ?? 1;
-    const target = await resolveStorage(context, context.text(uri));
-    const checked = await Promise.all(Array.from({ length: runs }, () => check(context, target, size, milliseconds)));
+    const place = await placeOf(context, context.text(uri), size, milliseconds);
+    const checked = await Promise.all(Array.from({ length: runs }, () => check(context, place)));
     return { rows: checked.map(rowOf), tag: 'CHECK' };
   },
 };
 
-async function check(context: CommandContext, target: StorageTarget, size: number, milliseconds: number): Promise<CheckedConnection> {
-  const task = { kind: 'checkConnection', target, size, milliseconds } as const;
-  const checked = await context.workers.run(task, { signal: context.signal });
-  if (checked.kind === 'done' && checked.left.length > 0) {
+/** What the URI leads to, for which the asker has the right. */
+async function placeOf(context: CommandContext, text: string, size: number, milliseconds: number): Promise<CheckConnectionTask['place']> {
+  const found = await providerOf(context, text);
+  switch (found?.kind) {
+    case 'keyService':
+      return { kind: 'keyService', target: await resolveKeyService(context, text) };
+    case 'sink':
+      return { kind: 'sink', target: await resolveSink(context, text) };
+    default:
+      return { kind: 'storage', target: await resolveStorage(context, text), size, milliseconds };
+  }
+}
+
+async function check(context: CommandContext, place: CheckConnectionTask['place']): Promise<CheckedConnection> {
+  const checked = await context.workers.run({ kind: 'checkConnection', place }, { signal: context.signal });
+  if (checked.kind === 'answered') context.notice({ severity: 'NOTICE', sqlstate: '00000', message: checked.found });
+  if (checked.kind === 'measured' && checked.left.length > 0) {
     context.notice({
       severity: 'NOTICE',
       sqlstate: '01000',
@@ -55,6 +68,8 @@ async function check(context: CommandContext, target: StorageTarget, size: numbe
 function rowOf(checked: CheckedConnection): readonly Value[] {
   const { node } = checked;
   if (checked.kind === 'failed') return [node, '', false, checked.error, null, null, null, null];
+  // A key and a sink have no speed, and nothing to delete.
+  if (checked.kind === 'answered') return [node, '', true, null, byteSizeInWords(checked.bytes), null, null, null];
   const { transferred, readMilliseconds, writeMilliseconds, canDelete } = checked;
   const speed = (milliseconds: number): string => `${byteSizeInWords(transferred / Math.max(milliseconds / 1000, 1e-6))}/s`;
   return [node, '', true, null, byteSizeInWords(transferred), speed(readMilliseconds), speed(writeMilliseconds), canDelete];

@@ -1,6 +1,7 @@
 /** CREATE EXTERNAL CONNECTION. The checks come in CockroachDB's order (spec: §1.2), which scripts and their tests rely on. */
 import { Secret } from '../catalog/catalog.ts';
 import { PgPierError } from '../errors.ts';
+import { typeOf } from '../external/providers.ts';
 import { formatUri } from '../external/uri.ts';
 import type { Command } from './command.ts';
 import { checkLive, checkName, checkUri, readUri } from './connectionUri.ts';
@@ -17,12 +18,12 @@ export const createExternalConnection: Command<'createExternalConnection'> = {
     const name = context.text(statement.name);
     checkName(name);
     const uri = readUri(context.text(statement.uri));
-    const provider = await checkUri(catalog, uri);
-    await checkLive(context, provider, uri);
+    const found = await checkUri(catalog, uri);
+    await checkLive(context, found, uri);
     const made = await catalog.connections.create({
       name,
-      type: 'STORAGE',
-      provider: provider.word,
+      type: typeOf(found),
+      provider: found.provider.word,
       uri: new Secret(formatUri(uri)),
     });
     if (made === undefined) {

@@ -25,7 +25,7 @@ const secretParameters = new Set(
   ].map((name) => name.toLowerCase()),
 );
 
-const kmsSchemes = new Set(['aws-kms', 'gcp-kms', 'azure-kms', 'aws']);
+const kmsSchemes = new Set(['aws-kms', 'gcp-kms', 'azure-kms', 'local-kms', 'aws']);
 
 /**
  * Query keys come out sorted and values percent-encoded, whatever their order was. A KMS URI's path (the key) and a password before

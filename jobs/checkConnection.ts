@@ -1,17 +1,32 @@
 import { PgPierError } from '../errors.ts';
+import { checkKeyService } from '../external/kms/check.ts';
+import { checkSink } from '../external/sinks/check.ts';
 import { measureStorage } from '../external/storage/measure.ts';
 import type { StorageSettings } from '../external/storage/storage.ts';
 import type { CheckConnectionTask, CheckedConnection } from './task.ts';
 
-/** One run of CHECK EXTERNAL CONNECTION on this machine. A location that fails is an answer; a cancel rejects. */
+/** One run of CHECK EXTERNAL CONNECTION on this machine. A place that fails is an answer; a cancel rejects. */
 export async function checkConnection(
-  { target, size, milliseconds }: CheckConnectionTask,
+  { place }: CheckConnectionTask,
   settings: StorageSettings,
   signal: AbortSignal,
 ): Promise<CheckedConnection> {
   const node = settings.nodeId;
   try {
-    return { kind: 'done', node, ...(await measureStorage(target, { size, milliseconds }, settings, signal)) };
+    switch (place.kind) {
+      case 'storage':
+        return { kind: 'measured', node, ...(await measureStorage(place.target, place, settings, signal)) };
+      case 'keyService': {
+        const bytes = await checkKeyService(place.target, settings, signal);
+        return { kind: 'answered', node, bytes, found: 'the key encrypted a text and decrypted it again' };
+      }
+      case 'sink': {
+        const report = await checkSink(place.target, { probe: true }, settings, signal);
+        if (report.kind === 'failed') return { kind: 'failed', node, error: report.error };
+        const { description, probe } = report;
+        return { kind: 'answered', node, bytes: probe!.bytes, found: `${description.summary}; a message was sent to ${probe!.where}` };
+      }
+    }
   } catch (error) {
     if (signal.aborted || !(error instanceof PgPierError)) throw error;
     return { kind: 'failed', node, error: error.message };

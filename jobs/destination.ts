@@ -3,8 +3,13 @@
  * asks it before it begins, a job at each attempt: rights taken away and credentials replaced meanwhile count.
  */
 import type { CatalogTransaction } from '../catalog/catalog.ts';
+import type { ExternalConnection } from '../catalog/connections.ts';
 import { PgPierError } from '../errors.ts';
-import { requireStorage } from '../external/storage/storages.ts';
+import { requireKeyService } from '../external/kms/keyServices.ts';
+import type { Provider, ProviderTarget } from '../external/provider.ts';
+import { type ConnectionProvider, findProvider } from '../external/providers.ts';
+import { requireSink } from '../external/sinks/sinks.ts';
+import { findStorage, requireStorage } from '../external/storage/storages.ts';
 import { parseUserfileUri } from '../external/storage/userfileUri.ts';
 import { isWithoutBucket } from '../external/storageTypes.ts';
 import { type ExternalUri, formatUri, parseUri, withSubPath } from '../external/uri.ts';
@@ -19,10 +24,7 @@ export async function resolveStorage(context: { readonly catalog: CatalogTransac
   const { catalog } = context;
   const given = parseUri(text);
   if (given.scheme === 'external') return resolveConnection(catalog, given);
-  const provider = requireStorage(given.scheme);
-  if (!(await catalog.privileges.mayWriteUris())) throw new PgPierError('namedConnectionsOnly');
-  if (provider.requiresImplicitAccess(given)) await requireImplicitAccess(catalog, provider.word);
-  provider.validate(given);
+  await requireWrittenUri(catalog, requireStorage(given.scheme), given);
   return targetOfAsker(catalog, given);
 }
 
@@ -39,7 +41,54 @@ export function nodeOf(target: StorageTarget): number | 'self' | undefined {
   return host === 'self' ? 'self' : Number(host);
 }
 
-async function resolveConnection(catalog: CatalogTransaction, given: ExternalUri): Promise<StorageTarget> {
+/** A key service's URI of a statement, checked and resolved as a storage's is; path and query of an `external://` one mean nothing (spec §1.10). */
+export async function resolveKeyService({ catalog }: { readonly catalog: CatalogTransaction }, text: string): Promise<ProviderTarget> {
+  const given = parseUri(text);
+  if (given.scheme !== 'external') return resolveOther(catalog, requireKeyService(given.scheme), given);
+  const { connection, stored, trusted } = await usableConnection(catalog, given);
+  if (connection.type !== 'KMS') throw new PgPierError('connectionTypeMismatch', { wanted: 'KMS', found: connection.type });
+  return { uri: formatUri(stored), trusted };
+}
+
+/** A sink's; path and query of an `external://` one mean nothing (spec §1.10). */
+export async function resolveSink({ catalog }: { readonly catalog: CatalogTransaction }, text: string): Promise<ProviderTarget> {
+  const given = parseUri(text);
+  if (given.scheme !== 'external') return resolveOther(catalog, requireSink(given.scheme), given);
+  const { stored, trusted } = await usableConnection(catalog, given);
+  requireSink(stored.scheme);
+  return { uri: formatUri(stored), trusted };
+}
+
+/** What a URI leads to, by its scheme or by that of the connection that it names: for statements that take all kinds. Throws as the others do. */
+export async function providerOf(
+  { catalog }: { readonly catalog: CatalogTransaction },
+  text: string,
+): Promise<ConnectionProvider | undefined> {
+  const given = parseUri(text);
+  return findProvider(given.scheme === 'external' ? (await usableConnection(catalog, given)).stored.scheme : given.scheme);
+}
+
+async function resolveOther(catalog: CatalogTransaction, provider: Provider, given: ExternalUri): Promise<ProviderTarget> {
+  await requireWrittenUri(catalog, provider, given);
+  return { uri: formatUri(given), trusted: await catalog.privileges.isAdmin() };
+}
+
+/** That the asker may write a URI of this provider into a statement, and that it is a valid one. */
+async function requireWrittenUri(catalog: CatalogTransaction, provider: Provider, given: ExternalUri): Promise<void> {
+  if (!(await catalog.privileges.mayWriteUris())) throw new PgPierError('namedConnectionsOnly');
+  if (provider.requiresImplicitAccess(given)) await requireImplicitAccess(catalog, provider.word);
+  provider.validate(given);
+}
+
+interface UsableConnection {
+  readonly connection: ExternalConnection;
+  readonly stored: ExternalUri;
+  /** Whether an admin chose the place: the asker, or who wrote the URI. */
+  readonly trusted: boolean;
+}
+
+/** The connection that an `external://` URI names, which the asker may use. */
+async function usableConnection(catalog: CatalogTransaction, given: ExternalUri): Promise<UsableConnection> {
   const name = given.host;
   // Only the scheme and the path: a query may hold somebody's secret all the same.
   if (name === '')
@@ -49,10 +98,17 @@ async function resolveConnection(catalog: CatalogTransaction, given: ExternalUri
   const connection = await catalog.connections.find(name);
   await catalog.privileges.require('USAGE', name, connection);
   if (connection === undefined) throw new PgPierError('connectionNotLoaded', { name });
-  if (connection.type !== 'STORAGE') throw new PgPierError('connectionTypeMismatch', { wanted: 'STORAGE', found: connection.type });
   const stored = parseUri(connection.uri.reveal());
-  const uri = isWithoutBucket(stored) ? withBucket(name, stored, given.path) : withSubPath(stored, given.path);
   const trusted = (await catalog.privileges.isAdmin()) || (await catalog.roles.isAdminRole(connection.author));
+  return { connection, stored, trusted };
+}
+
+async function resolveConnection(catalog: CatalogTransaction, given: ExternalUri): Promise<StorageTarget> {
+  const { connection, stored, trusted } = await usableConnection(catalog, given);
+  const { name } = connection;
+  if (connection.type !== 'STORAGE') throw new PgPierError('connectionTypeMismatch', { wanted: 'STORAGE', found: connection.type });
+  if (findStorage(stored.scheme) === undefined) throw new PgPierError('connectionNotStorage', { name, scheme: stored.scheme });
+  const uri = isWithoutBucket(stored) ? withBucket(name, stored, given.path) : withSubPath(stored, given.path);
   if (stored.scheme !== 'userfile') return { uri: formatUri(uri), trusted };
   // The files of whoever wrote the URI: USAGE on the connection is the right to them.
   if (!(await catalog.roles.namesOf([connection.author])).has(connection.author)) throw new PgPierError('userfileOwnerGone', { name });

@@ -263,6 +263,8 @@ class Pool implements Workers {
 
 const taskWords: Readonly<Record<WorkerTask['kind'], string>> = {
   checkStorage: 'a check of an external storage',
+  checkKeyService: 'a check of a key service',
+  checkSink: 'a check of a sink',
   checkConnection: 'CHECK EXTERNAL CONNECTION',
   showBackups: 'SHOW BACKUPS',
   showBackup: 'SHOW BACKUP',

@@ -1,14 +1,13 @@
 /** What the relay asks of worker processes. Tasks and results are plain data: they cross a process boundary. */
 import type { Notice } from '../commands/command.ts';
+import type { ProviderTarget } from '../external/provider.ts';
+import type { SinkReport } from '../external/sinks/sink.ts';
 import type { Measurement } from '../external/storage/measure.ts';
 import type { BackupChoice, UnfinishedBackup } from './backup/collection.ts';
 import type { BackedUpObject } from './backup/manifest.ts';
 
 /** A storage URI with its secrets, resolved: never `external://`. */
-export interface StorageTarget {
-  readonly uri: string;
-  /** Whether loopback and private addresses may be reached (superusers and members of the admin role; others by the allow-list alone). */
-  readonly trusted: boolean;
+export interface StorageTarget extends ProviderTarget {
   /** Whose files a `userfile://` URI means (resolved, and the asker may): a role's oid (0: a dropped role's), and '' for its own or a qualified name. */
   readonly userfile?: { readonly owner: number; readonly name: string };
 }
@@ -19,18 +18,32 @@ export interface CheckStorageTask {
   readonly target: StorageTarget;
 }
 
-/** Writes, reads and deletes files of random bytes (spec: cockroachdb §1.8). */
+/** Encrypts and decrypts a marker text (spec: cockroachdb §1.3). */
+export interface CheckKeyServiceTask {
+  readonly kind: 'checkKeyService';
+  readonly target: ProviderTarget;
+}
+
+/** Connects to a sink and asks what it tells about itself; nothing is written. */
+export interface CheckSinkTask {
+  readonly kind: 'checkSink';
+  readonly target: ProviderTarget;
+}
+
+/** Tries a connection out, of whatever kind (spec: cockroachdb §1.8). */
 export interface CheckConnectionTask {
   readonly kind: 'checkConnection';
-  readonly target: StorageTarget;
-  /** Bytes of one file. */
-  readonly size: number;
-  /** Rounds begin until so much time has passed; 0: one. */
-  readonly milliseconds: number;
+  readonly place: /** Writes, reads and deletes files of random bytes: `size` is one file's, and rounds begin until `milliseconds` have passed; 0: one. */
+    | { readonly kind: 'storage'; readonly target: StorageTarget; readonly size: number; readonly milliseconds: number }
+    | { readonly kind: 'keyService'; readonly target: ProviderTarget }
+    /** Sends one message. */
+    | { readonly kind: 'sink'; readonly target: ProviderTarget };
 }
 
 export type CheckedConnection =
-  | ({ readonly kind: 'done'; readonly node: number } & Measurement)
+  | ({ readonly kind: 'measured'; readonly node: number } & Measurement)
+  /** Of what is no storage: bytes that were sent, and what was found, in words. */
+  | { readonly kind: 'answered'; readonly node: number; readonly bytes: number; readonly found: string }
   | { readonly kind: 'failed'; readonly node: number; readonly error: string };
 
 /** A backend login that a worker uses: the short-lived job role, never the service role. */
@@ -118,13 +131,22 @@ export interface ShownObject {
 
 export interface TaskResults {
   checkStorage: null;
+  checkKeyService: null;
+  checkSink: SinkReport;
   checkConnection: CheckedConnection;
   export: readonly ExportedFile[];
   showBackups: ShownBackups;
   showBackup: ShownBackup;
 }
 
-export type Task = CheckStorageTask | CheckConnectionTask | ExportTask | ShowBackupsTask | ShowBackupTask;
+export type Task =
+  | CheckStorageTask
+  | CheckKeyServiceTask
+  | CheckSinkTask
+  | CheckConnectionTask
+  | ExportTask
+  | ShowBackupsTask
+  | ShowBackupTask;
 
 export interface TaskOptions {
   readonly signal: AbortSignal;

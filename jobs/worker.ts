@@ -4,6 +4,8 @@
  */
 
 import { PgPierError, toErrorData } from '../errors.ts';
+import { checkKeyService } from '../external/kms/check.ts';
+import { checkSink } from '../external/sinks/check.ts';
 import { checkStorage } from '../external/storage/check.ts';
 import type { StorageSettings } from '../external/storage/storage.ts';
 import { openStorage } from '../external/storage/storages.ts';
@@ -52,6 +54,11 @@ async function start(task: WorkerTask, run: TaskRun): Promise<WorkerResult> {
     case 'checkStorage':
       await checkStorage(task.target, storageSettings!, run.signal);
       return null;
+    case 'checkKeyService':
+      await checkKeyService(task.target, storageSettings!, run.signal);
+      return null;
+    case 'checkSink':
+      return checkSink(task.target, { probe: false }, storageSettings!, run.signal);
     case 'checkConnection':
       return checkConnection(task, storageSettings!, run.signal);
     case 'showBackups':

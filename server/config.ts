@@ -31,6 +31,8 @@ export interface Config {
   readonly dataDirectory: string;
   /** Absolute; absent: `extern` in the data directory. */
   readonly externalDirectory?: string;
+  /** Absolute; absent: `kms` in the data directory. */
+  readonly localKmsDirectory?: string;
   readonly http?: Address;
   /** 0: the proxy leaves jobs to others; exports and storage checks still have one process. */
   readonly workers: number;
@@ -252,12 +254,14 @@ export function readConfig(argv: readonly string[], environment: Environment): R
   const maxConnectionsPerRole = integer('max-connections-per-role', 0, 0, 1_000_000);
   const adminRole = given('admin-role');
   const externalDirectory = given('external-dir');
+  const localKmsDirectory = given('local-kms-dir');
   const config: Omit<Config, 'listen'> = {
     command,
     backend: backendTarget === undefined ? { kind: 'embedded', ...(password && { password }) } : { kind: 'server', target: backendTarget },
     ...(catalog && { catalog }),
     dataDirectory: resolve(given('data') ?? 'data'),
     ...(externalDirectory !== undefined && { externalDirectory: resolve(externalDirectory) }),
+    ...(localKmsDirectory !== undefined && { localKmsDirectory: resolve(localKmsDirectory) }),
     ...(http && { http }),
     relays: integer('relays', 1, 1, 64),
     reusePort,

@@ -66,7 +66,8 @@ export function storageSettingsOf(config: Config, dataDirectory: string, catalog
   const externalDir = config.externalDirectory ?? join(dataDirectory, 'extern');
   mkdirSync(externalDir, { recursive: true });
   const { nodeId, allowNetworks: allowedNetworks, disableHttp, disableImplicitCredentials } = config;
-  return { externalDir, nodeId, allowedNetworks, catalog, disableHttp, disableImplicitCredentials };
+  const kmsDir = config.localKmsDirectory ?? join(dataDirectory, 'kms');
+  return { externalDir, kmsDir, nodeId, allowedNetworks, catalog, disableHttp, disableImplicitCredentials };
 }
 
 /** A worker reads what proxies have encrypted: it never makes a key, and does not begin without theirs. */

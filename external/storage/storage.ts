@@ -72,6 +72,8 @@ export interface StoredObject {
 export interface StorageSettings {
   /** Root of `nodelocal://`, absolute. Without it nodelocal is off. */
   readonly externalDir?: string;
+  /** Where the key files of `local-kms://` lie, absolute. Without it local-kms is off. */
+  readonly kmsDir?: string;
   /** The number under which `nodelocal://<n>` means this machine. */
   readonly nodeId: number;
   /** CIDRs (or single addresses) of loopback and private networks that everybody's URIs may reach. */

@@ -4,22 +4,14 @@
  */
 import { PgPierError } from '../../errors.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
+import type { Provider } from '../provider.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
 import { parseNodelocalUri } from './nodelocalUri.ts';
 import { parseS3Uri, s3RequiresImplicitAccess } from './s3Uri.ts';
 import type { Storage, StorageSettings } from './storage.ts';
 import { parseUserfileUri } from './userfileUri.ts';
 
-export interface StorageProvider {
-  readonly scheme: string;
-  /** CockroachDB's word for it in errors: `failed to create <word> external connection`. */
-  readonly word: string;
-  /** @throws PgPierError for anything wrong that can be seen without going outside. Without settings, the operator's limits are not looked at. */
-  validate(uri: ExternalUri, settings?: StorageSettings): void;
-  /** Whether a statement that is given this URI needs EXTERNALIOIMPLICITACCESS. */
-  requiresImplicitAccess(uri: ExternalUri): boolean;
-  /** Whether the URI uses the machine's own credentials (`AUTH=implicit`), which CREATE EXTERNAL CONNECTION asks about too. */
-  usesAmbientCredentials(uri: ExternalUri): boolean;
+export interface StorageProvider extends Provider {
   open(target: StorageTarget, uri: ExternalUri, settings: StorageSettings): Promise<Storage>;
 }
 

@@ -25,6 +25,7 @@ export const settings = [
   { name: 'catalog', value: 'URL', description: 'the database of the catalog', default: 'database pgpier on the backend' },
   { name: 'data', value: 'DIRECTORY', description: 'data of the embedded server, and the key file', default: './data' },
   { name: 'external-dir', value: 'DIRECTORY', description: 'root of nodelocal://', default: 'extern in the data directory' },
+  { name: 'local-kms-dir', value: 'DIRECTORY', description: 'key files of local-kms://', default: 'kms in the data directory' },
   { name: 'http', value: 'HOST:PORT|off', description: 'serve /metrics and /healthz there', default: 'off' },
   { name: 'relays', value: 'N', description: 'threads that serve clients, all on one port', default: '1' },
   { name: 'reuse-port', description: 'let another PgPier listen on the same address: for a rolling restart' },

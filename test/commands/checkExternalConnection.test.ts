@@ -1,6 +1,7 @@
 /** CHECK EXTERNAL CONNECTION by a driver, on a disk and on an S3 server. */
 import assert from 'node:assert/strict';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -110,6 +111,41 @@ describe('CHECK EXTERNAL CONNECTION', { skip: missingPostgres(15) }, () => {
     assert.equal(nobody!.ok, false);
     assert.match(String(nobody!.error), /ECONNREFUSED/);
     assert.doesNotMatch(JSON.stringify(nobody) + proxy.output(), /hunter2/);
+  });
+
+  test('a key encrypts and decrypts: at CREATE, and as a row', async () => {
+    const keys = join(proxy.dataDirectory, 'kms');
+    mkdirSync(keys);
+    writeFileSync(join(keys, 'backups'), randomBytes(32).toString('base64'), { mode: 0o600 });
+    await client.query("create external connection vault as 'local-kms:///backups'");
+    const { rows } = await client.query('show external connection vault');
+    assert.deepEqual(rows, [{ connection_name: 'vault', connection_uri: 'local-kms:///redacted', connection_type: 'KMS' }]);
+    const [row] = await check("'external://vault/ignored?too'");
+    assert.deepEqual(row, {
+      node: '1',
+      locality: '',
+      ok: true,
+      error: null,
+      transferred: '67 B',
+      read_speed: null,
+      write_speed: null,
+      can_delete: null,
+    });
+    assert.deepEqual(notices, ['the key encrypted a text and decrypted it again']);
+    writeFileSync(join(keys, 'backups'), 'spoilt', { mode: 0o600 });
+    const [failed] = await check("'external://vault'");
+    assert.match(String(failed!.error), /the local key "backups" cannot be used: it does not hold 32 bytes/);
+    await assert.rejects(client.query("create external connection nothing as 'local-kms:///nothing'"), {
+      code: '42704',
+      message:
+        'failed to construct External Connection details: failed to create local KMS external connection: there is no local key "nothing"',
+    });
+    await assert.rejects(client.query("export into csv 'external://vault' from select 1"), {
+      code: '42809',
+      message: 'STORAGE cannot use object of type KMS',
+    });
+    await assert.rejects(client.query("alter external connection vault as 'nodelocal://1/x'"), { code: '42809' });
+    await assert.rejects(client.query("alter external connection disk as 'local-kms:///backups'"), { code: '42809' });
   });
 
   test('a cancel ends it and leaves nothing', async () => {

@@ -1,0 +1,49 @@
+/**
+ * Every key service that PgPier knows. A new one is a file and a row here. `validate` is pure and belongs to the relay; `open` loads the provider's
+ * code (and SDK) only when it is called, in a worker process.
+ */
+import { PgPierError } from '../../errors.ts';
+import type { Provider, ProviderTarget } from '../provider.ts';
+import type { StorageSettings } from '../storage/storage.ts';
+import { type ExternalUri, parseUri } from '../uri.ts';
+import type { KeyService } from './keyService.ts';
+import { parseLocalKmsUri } from './localKmsUri.ts';
+
+export interface KeyServiceProvider extends Provider {
+  /** Another scheme that means the same where a KMS URI is expected; never that of a connection (`aws:///`, `gs:///`: spec §3.2). */
+  readonly alias?: string;
+  open(target: ProviderTarget, uri: ExternalUri, settings: StorageSettings): Promise<KeyService>;
+}
+
+export const keyServices: readonly KeyServiceProvider[] = [
+  {
+    scheme: 'local-kms',
+    word: 'local KMS',
+    validate: parseLocalKmsUri,
+    requiresImplicitAccess: () => true,
+    // The key is the machine's own: whoever may use it reads whatever was ever encrypted with it.
+    usesAmbientCredentials: () => true,
+    open: async (_target, uri, settings) => (await import('./localKms.ts')).openLocalKms(parseLocalKmsUri(uri, settings), settings),
+  },
+];
+
+/** The provider of a scheme, `undefined` if it is none of a key service. */
+export function findKeyService(scheme: string): KeyServiceProvider | undefined {
+  return keyServices.find((provider) => provider.scheme === scheme);
+}
+
+/**
+ * The provider of a scheme where a KMS URI is expected, aliases included.
+ * @throws PgPierError 22023 `unsupported KMS scheme: "x"`
+ */
+export function requireKeyService(scheme: string): KeyServiceProvider {
+  const provider = keyServices.find((each) => each.scheme === scheme || each.alias === scheme);
+  if (!provider) throw new PgPierError('unsupportedKmsScheme', { scheme });
+  return provider;
+}
+
+/** Opens a resolved target. Goes outside only as far as the provider must; a wrong key shows at the first operation. */
+export async function openKeyService(target: ProviderTarget, settings: StorageSettings): Promise<KeyService> {
+  const uri = parseUri(target.uri);
+  return await requireKeyService(uri.scheme).open(target, uri, settings);
+}

@@ -1,0 +1,31 @@
+/** Dials a sink, as CREATE and CHECK EXTERNAL CONNECTION do. */
+import { PgPierError } from '../../errors.ts';
+import type { ProviderTarget } from '../provider.ts';
+import type { StorageSettings } from '../storage/storage.ts';
+import type { SinkReport } from './sink.ts';
+import { openSink } from './sinks.ts';
+
+/** For everything together. A client waits, and so does its transaction. */
+const checkMilliseconds = 15_000;
+
+/** A sink that fails is an answer; a cancel rejects. */
+export async function checkSink(
+  target: ProviderTarget,
+  { probe }: { readonly probe: boolean },
+  settings: StorageSettings,
+  signal: AbortSignal,
+): Promise<SinkReport> {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(checkMilliseconds)]);
+  try {
+    const sink = await openSink(target, settings);
+    try {
+      const description = await sink.describe({ signal: limited });
+      return { kind: 'reached', description, ...(probe && { probe: await sink.probe({ signal: limited }) }) };
+    } finally {
+      await sink.close();
+    }
+  } catch (error) {
+    if (signal.aborted || !(error instanceof PgPierError)) throw error;
+    return { kind: 'failed', error: error.message };
+  }
+}
