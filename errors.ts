@@ -316,16 +316,16 @@ export const errors = {
   parameterNotBool: { sqlstate: '22023', text: 'param {parameter} must be a bool' },
   unsupportedAuth: { sqlstate: '22023', text: 'unsupported value {value} for AUTH' },
   credentialNotSet: { sqlstate: '22023', text: "AUTH is set to 'specified', but {parameter} is not set" },
-  s3BucketMissing: { sqlstate: '22023', text: 'empty host component; s3 URI must specify a target bucket' },
-  s3EndpointInvalid: {
+  bucketNotSet: { sqlstate: '22023', text: 'empty host component; {provider} URI must specify a target {bucket}' },
+  endpointInvalid: {
     sqlstate: '22023',
-    text: 'AWS_ENDPOINT must be a host or a URL with nothing behind the host',
-    hint: 'For example AWS_ENDPOINT=https://minio.example.com:9000',
+    text: '{parameter} must be a host or a URL with nothing behind the host',
+    hint: 'For example https://storage.example.com:9000',
   },
-  s3EndpointDisallowed: { sqlstate: '42501', text: 'custom endpoints disallowed for s3 due to --external-io-disable-http flag' },
-  s3ImplicitDisallowed: {
+  endpointDisallowed: { sqlstate: '42501', text: 'custom endpoints disallowed for {provider} due to --external-io-disable-http flag' },
+  implicitDisallowed: {
     sqlstate: '42501',
-    text: 'implicit credentials disallowed for s3 due to --external-io-disable-implicit-credentials flag',
+    text: 'implicit credentials disallowed for {provider} due to --external-io-disable-implicit-credentials flag',
   },
   s3RegionInvalid: { sqlstate: '22023', text: 'AWS_REGION must be the name of a region, such as us-east-1' },
   s3EncryptionMode: {

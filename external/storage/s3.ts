@@ -1,9 +1,9 @@
 /** `s3://`: Amazon S3 and the many stores that speak its protocol. Loaded in worker processes alone. */
+import type { Readable } from 'node:stream';
 import {
   AbortMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
-  type GetObjectCommandOutput,
   HeadBucketCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
@@ -15,8 +15,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { PgPierError } from '../../errors.ts';
 import { type Egress, openEgress } from '../egress.ts';
+import { readBody } from './body.ts';
 import { checkObjectPath } from './path.ts';
-import { readBody } from './s3Body.ts';
 import { type S3Request, s3Error } from './s3Errors.ts';
 import type { S3Uri } from './s3Uri.ts';
 import { S3Writer } from './s3Writer.ts';
@@ -68,12 +68,18 @@ class S3Storage implements Storage {
       await send(request, () => client.send(new HeadObjectCommand(object), abortable(signal)));
       return;
     }
-    const get = (from: number, etag: string | undefined): Promise<GetObjectCommandOutput> => {
+    const get = async (from: number, version: string | undefined) => {
       const range = from === 0 && end === undefined ? {} : { Range: `bytes=${from}-${end === undefined ? '' : end - 1}` };
-      const unchanged = etag === undefined ? {} : { IfMatch: etag };
-      return client.send(new GetObjectCommand({ ...object, ...range, ...unchanged }), abortable(signal));
+      const unchanged = version === undefined ? {} : { IfMatch: version };
+      try {
+        const { Body, ETag } = await client.send(new GetObjectCommand({ ...object, ...range, ...unchanged }), abortable(signal));
+        return { stream: Body as Readable, version: ETag };
+      } catch (error) {
+        if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 416) return undefined;
+        throw error;
+      }
     };
-    yield* readBody({ get, start, end, request, silentMilliseconds, attempts });
+    yield* readBody({ get, start, end, signal, toError: (error) => s3Error(error, request), silentMilliseconds, attempts });
   }
 
   async *list(prefix: string, { after, signal }: Options & { readonly after?: string } = {}): AsyncIterable<StoredObject> {

@@ -1,46 +1,49 @@
 /** The bytes of a GET, continued where they broke off: a restore of hours should not end because one connection did. */
 import type { Readable } from 'node:stream';
 import { PgPierError } from '../../errors.ts';
-import { type S3Request, s3Error } from './s3Errors.ts';
 
-interface Body {
-  /** Asks for the bytes from `from` on; with an ETag, of that version alone. */
-  get(from: number, etag: string | undefined): Promise<{ readonly Body?: unknown; readonly ETag?: string | undefined }>;
+export interface BodySource {
+  /**
+   * Asks for the bytes from `from` on; with a version, of that one alone. Undefined when the range begins at or behind the object's end. The version
+   * is the store's: an ETag, a generation.
+   */
+  get(from: number, version: string | undefined): Promise<{ readonly stream: Readable; readonly version: string | undefined } | undefined>;
   readonly start: number;
   readonly end: number | undefined;
-  readonly request: S3Request;
+  readonly signal?: AbortSignal | undefined;
+  /** What `get` or the stream threw, in our words; 08xxx is a connection that broke. */
+  toError(error: unknown): PgPierError;
   readonly silentMilliseconds: number;
   /** Connections that may break without a byte in between. */
   readonly attempts: number;
 }
 
-export async function* readBody({ get, start, end, request, silentMilliseconds, attempts }: Body): AsyncIterable<Buffer> {
+export async function* readBody({ get, start, end, signal, toError, silentMilliseconds, attempts }: BodySource): AsyncIterable<Buffer> {
   let at = start;
-  let etag: string | undefined;
+  let version: string | undefined;
   let left = attempts;
   for (;;) {
     let stream: Readable;
     try {
-      const answer = await get(at, etag);
-      stream = answer.Body as Readable;
-      etag ??= answer.ETag;
+      const answer = await get(at, version);
+      if (answer === undefined) return;
+      stream = answer.stream;
+      version ??= answer.version;
     } catch (error) {
-      // The range begins at or behind the end.
-      if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 416) return;
-      throw s3Error(error, request);
+      throw toError(error);
     }
     try {
-      for await (const chunk of watched(stream, request.signal, silentMilliseconds)) {
+      for await (const chunk of watched(stream, signal, silentMilliseconds)) {
         at += chunk.length;
         left = attempts;
         yield chunk;
       }
       return;
     } catch (error) {
-      const told = s3Error(error, request);
+      const told = toError(error);
       left -= 1;
-      // Without an ETag nothing says that the rest belongs to the same object.
-      if (!told.data.sqlstate.startsWith('08') || left === 0 || etag === undefined || request.signal?.aborted) throw told;
+      // Without a version nothing says that the rest belongs to the same object.
+      if (!told.data.sqlstate.startsWith('08') || left === 0 || version === undefined || signal?.aborted) throw told;
       if (end !== undefined && at >= end) return;
     } finally {
       stream.destroy();
