@@ -1,0 +1,89 @@
+/** What `partWriter.ts` asks of S3 for one object: a PUT, or a multipart upload. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  AbortMultipartUploadCommand,
+  type CompletedPart,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  PutObjectCommand,
+  type S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { PgPierError } from '../../errors.ts';
+import { abortMilliseconds, growingPartSize, type PartUpload } from './partWriter.ts';
+import { type S3Request, s3Error } from './s3Errors.ts';
+
+export interface S3Object {
+  readonly client: S3Client;
+  readonly bucket: string;
+  readonly key: string;
+  /** Whether parts carry checksums; the upload must then be begun with the algorithm's name. */
+  readonly checksums: boolean;
+  /** Encryption and storage class. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly request: S3Request;
+}
+
+/** Up to 406 GiB. */
+export function s3Upload({ client, bucket, key, checksums, headers, request }: S3Object): PartUpload {
+  const target = { Bucket: bucket, Key: key };
+  const parts: CompletedPart[] = [];
+  let id: string | undefined;
+  const notS3 = (cause: string) => new PgPierError('storageProtocol', { endpoint: request.endpoint, provider: 'S3', cause });
+  return {
+    location: request.location,
+    signal: request.signal,
+    mostParts: 10_000,
+    partSize: growingPartSize,
+
+    async put(body, signal) {
+      const sent = await client.send(new PutObjectCommand({ ...target, ...headers, Body: body }), { abortSignal: signal });
+      if (!sent.ETag) throw notS3('no ETag');
+    },
+
+    async begin() {
+      const checksum = checksums ? { ChecksumAlgorithm: 'CRC32' as const } : {};
+      const begun = await client.send(new CreateMultipartUploadCommand({ ...target, ...headers, ...checksum }));
+      if (!begun.UploadId) throw notS3('no UploadId');
+      id = begun.UploadId;
+    },
+
+    async send(number, body, signal) {
+      const command = new UploadPartCommand({ ...target, UploadId: id, PartNumber: number, Body: body });
+      const sent = await client.send(command, { abortSignal: signal });
+      if (!sent.ETag) throw notS3('no ETag');
+      const part: CompletedPart = { PartNumber: number, ETag: sent.ETag };
+      if (sent.ChecksumCRC32) part.ChecksumCRC32 = sent.ChecksumCRC32;
+      parts.push(part);
+    },
+
+    async complete(signal) {
+      parts.sort((a, b) => a.PartNumber! - b.PartNumber!);
+      const command = new CompleteMultipartUploadCommand({ ...target, UploadId: id, MultipartUpload: { Parts: parts } });
+      await client.send(command, { abortSignal: signal });
+    },
+
+    /**
+     * A part that was cut off may still be on its way inside the server and outlive the abort: Amazon's own advice is to repeat it until no part
+     * is left. What stays even so is left to `removePartial`; there is nobody to tell.
+     */
+    async remove(wasCut) {
+      const abortSignal = AbortSignal.timeout(abortMilliseconds);
+      const command = { ...target, UploadId: id };
+      const pass = () => client.send(new AbortMultipartUploadCommand(command), { abortSignal }).then(() => undefined, codeOf);
+      let left = wasCut ? 3 : 1;
+      for (let wait = 200; left > 0 && !abortSignal.aborted; wait *= 2) {
+        const refusal = await pass();
+        if (refusal === 'AccessDenied') return;
+        if (refusal === undefined || refusal === 'NoSuchUpload') left -= 1;
+        if (left > 0) await sleep(wait, undefined, { signal: abortSignal }).catch(() => {});
+      }
+    },
+
+    translate: (error, signal) => s3Error(error, { ...request, signal }),
+  };
+}
+
+function codeOf(error: unknown): string {
+  return String((error as { readonly name?: unknown }).name);
+}
