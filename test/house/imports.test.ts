@@ -98,3 +98,14 @@ test('no files import each other in a circle', () => {
   for (const file of graph.keys()) walk(file, []);
   assert.deepEqual(circles, []);
 });
+
+test('the image of docker/Dockerfile holds every folder that the program imports', () => {
+  const copied = [...readFileSync(join(root, 'docker/Dockerfile'), 'utf8').matchAll(/^COPY (?!--)(.+) \S+$/gm)].flatMap(([, sources]) =>
+    sources!.split(' '),
+  );
+  const sent = [...readFileSync(join(root, 'docker/Dockerfile.dockerignore'), 'utf8').matchAll(/^!(\S+)$/gm)].map(([, path]) => path!);
+  for (const area of Object.keys(ALLOWED)) {
+    assert.ok(copied.includes(area), `COPY ${area}`);
+    assert.ok(sent.includes(area), `!${area} in Dockerfile.dockerignore`);
+  }
+});
