@@ -44,6 +44,8 @@ const tested = step(`tests (${files.length} files)`, process.execPath, [
   '--test',
   `--test-concurrency=${concurrency}`,
   '--test-timeout=180000',
+  // A test that failed may leave a server running, and its file would then never end; watchdogs end the server with the file.
+  '--test-force-exit',
   '--test-reporter=spec',
   '--test-reporter-destination=stdout',
   '--test-reporter=./test/skips.ts',

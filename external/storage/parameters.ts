@@ -37,3 +37,22 @@ export function booleanParameter(name: string, value: string | undefined): boole
   if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(value)) return false;
   throw new PgPierError('parameterNotBool', { parameter: name });
 }
+
+/**
+ * The address of a store that is not the provider's own, as an absolute `http(s)://host[:port]`. `host:port` without a scheme means https. A path, user or
+ * query has no meaning and may hide a mistake.
+ * @throws PgPierError 22023
+ */
+export function endpointParameter(name: string, text: string | undefined): string | undefined {
+  if (!text) return undefined;
+  let url: URL;
+  try {
+    url = new URL(/^https?:\/\//i.test(text) ? text : `https://${text}`);
+  } catch {
+    throw new PgPierError('endpointInvalid', { parameter: name });
+  }
+  if (url.hostname === '' || url.username || url.password || url.search || url.hash || url.pathname !== '/') {
+    throw new PgPierError('endpointInvalid', { parameter: name });
+  }
+  return `${url.protocol}//${url.host}`;
+}

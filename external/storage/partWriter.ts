@@ -29,7 +29,7 @@ export interface PartUpload {
   /** Gives the parts up. Never rejects. `wasCut`: one of them may still be on its way inside the server. */
   remove(wasCut: boolean): Promise<void>;
   /** What the store, the SDK or a socket threw, as an error of ours. */
-  translate(error: unknown, signal: AbortSignal): PgPierError;
+  toError(error: unknown, signal: AbortSignal): PgPierError;
 }
 
 /**
@@ -149,7 +149,7 @@ export class PartWriter implements StorageWriter {
   /** The first error is the one that is told; those after it are its echoes. */
   #fail(error: unknown): PgPierError {
     if (this.#state.kind === 'failed') return this.#state.error;
-    const told = this.#upload.translate(error, this.#signal);
+    const told = this.#upload.toError(error, this.#signal);
     if (this.#state.kind === 'open') {
       this.#state = { kind: 'failed', error: told };
       this.#stop.abort();

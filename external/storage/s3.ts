@@ -15,9 +15,9 @@ import {
 } from '@aws-sdk/client-s3';
 import { PgPierError } from '../../errors.ts';
 import { type Egress, openEgress } from '../egress.ts';
+import { readBody } from './body.ts';
 import { PartWriter } from './partWriter.ts';
 import { checkObjectPath } from './path.ts';
-import { resumedBody } from './resumedBody.ts';
 import { type S3Request, s3Error } from './s3Errors.ts';
 import { s3Upload } from './s3Upload.ts';
 import type { S3Uri } from './s3Uri.ts';
@@ -69,18 +69,18 @@ class S3Storage implements Storage {
       await send(request, () => client.send(new HeadObjectCommand(object), abortable(signal)));
       return;
     }
-    const get = async (from: number, etag: string | undefined) => {
+    const get = async (from: number, version: string | undefined) => {
       const range = from === 0 && end === undefined ? {} : { Range: `bytes=${from}-${end === undefined ? '' : end - 1}` };
-      const unchanged = etag === undefined ? {} : { IfMatch: etag };
+      const unchanged = version === undefined ? {} : { IfMatch: version };
       try {
-        const answer = await client.send(new GetObjectCommand({ ...object, ...range, ...unchanged }), abortable(signal));
-        return { stream: answer.Body as Readable, etag: answer.ETag };
+        const { Body, ETag } = await client.send(new GetObjectCommand({ ...object, ...range, ...unchanged }), abortable(signal));
+        return { stream: Body as Readable, version: ETag };
       } catch (error) {
         if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 416) return undefined;
         throw error;
       }
     };
-    yield* resumedBody({ get, start, end, signal, translate: (error) => s3Error(error, request), silentMilliseconds, attempts });
+    yield* readBody({ get, start, end, signal, toError: (error) => s3Error(error, request), silentMilliseconds, attempts });
   }
 
   async *list(prefix: string, { after, signal }: Options & { readonly after?: string } = {}): AsyncIterable<StoredObject> {

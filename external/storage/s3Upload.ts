@@ -80,7 +80,7 @@ export function s3Upload({ client, bucket, key, checksums, headers, request }: S
       }
     },
 
-    translate: (error, signal) => s3Error(error, { ...request, signal }),
+    toError: (error, signal) => s3Error(error, { ...request, signal }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** What an `s3://` URI says. Pure: the relay validates with this and never loads the SDK. */
 import { PgPierError } from '../../errors.ts';
 import { cleanPath, type ExternalUri } from '../uri.ts';
-import { booleanParameter, takeParameters } from './parameters.ts';
+import { booleanParameter, endpointParameter, takeParameters } from './parameters.ts';
 import type { StorageSettings } from './storage.ts';
 
 export interface S3Uri {
@@ -42,13 +42,14 @@ type Parameters = Partial<Readonly<Record<(typeof parameterNames)[number], strin
 /** @throws PgPierError with CockroachDB's words. */
 export function parseS3Uri(uri: ExternalUri, settings?: Pick<StorageSettings, 'disableHttp' | 'disableImplicitCredentials'>): S3Uri {
   const given = takeParameters(uri, 'S3', parameterNames);
-  if (uri.host === '') throw new PgPierError('s3BucketMissing');
+  if (uri.host === '') throw new PgPierError('bucketNotSet', { provider: 's3', bucket: 'bucket' });
   if (uri.userinfo !== undefined) throw new PgPierError('invalidUri', { reason: 'an s3 URI has no user before the bucket' });
   if (given.ASSUME_ROLE) throw new PgPierError('notSupported', { what: 'ASSUME_ROLE' });
   const credentials = readCredentials(given);
-  if (credentials.kind === 'implicit' && settings?.disableImplicitCredentials) throw new PgPierError('s3ImplicitDisallowed');
-  const endpoint = readEndpoint(given.AWS_ENDPOINT);
-  if (endpoint !== undefined && settings?.disableHttp) throw new PgPierError('s3EndpointDisallowed');
+  if (credentials.kind === 'implicit' && settings?.disableImplicitCredentials)
+    throw new PgPierError('implicitDisallowed', { provider: 's3' });
+  const endpoint = endpointParameter('AWS_ENDPOINT', given.AWS_ENDPOINT);
+  if (endpoint !== undefined && settings?.disableHttp) throw new PgPierError('endpointDisallowed', { provider: 's3' });
   if (given.AWS_REGION && !/^[A-Za-z0-9-]{1,63}$/.test(given.AWS_REGION)) throw new PgPierError('s3RegionInvalid');
   const encryption = readEncryption(given);
   return {
@@ -82,21 +83,6 @@ function readCredentials(given: Parameters): S3Uri['credentials'] {
     secretAccessKey: given.AWS_SECRET_ACCESS_KEY!.replaceAll(' ', '+'),
     ...(given.AWS_SESSION_TOKEN ? { sessionToken: given.AWS_SESSION_TOKEN.replaceAll(' ', '+') } : {}),
   };
-}
-
-/** `host:port` without a scheme means https, as in the AWS SDK for Go. A path, user or query has no meaning and may hide a mistake. */
-function readEndpoint(text: string | undefined): string | undefined {
-  if (!text) return undefined;
-  let url: URL;
-  try {
-    url = new URL(/^https?:\/\//i.test(text) ? text : `https://${text}`);
-  } catch {
-    throw new PgPierError('s3EndpointInvalid');
-  }
-  if (url.hostname === '' || url.username || url.password || url.search || url.hash || url.pathname !== '/') {
-    throw new PgPierError('s3EndpointInvalid');
-  }
-  return `${url.protocol}//${url.host}`;
 }
 
 function readEncryption(given: Parameters): S3Uri['encryption'] {

@@ -22,13 +22,20 @@ before(async () => {
   if (!skip) postgres = await startPostgres({ version: 18 });
 });
 after(async () => {
+  // After a failure; else each test has stopped its own.
+  await Promise.all(started.map((proxy) => proxy.stop()));
   await postgres?.stop();
   rmSync(directory, { recursive: true, force: true });
 });
 
 /** All of them have one catalog, so one key. */
 const PGPIER_SECRET_KEY = randomBytes(32).toString('hex');
-const startPgpier = ({ env, ...options }: PgpierOptions): Promise<Pgpier> => startProxy({ ...options, env: { PGPIER_SECRET_KEY, ...env } });
+const started: Pgpier[] = [];
+const startPgpier = async ({ env, ...options }: PgpierOptions): Promise<Pgpier> => {
+  const proxy = await startProxy({ ...options, env: { PGPIER_SECRET_KEY, ...env } });
+  started.push(proxy);
+  return proxy;
+};
 
 async function connect(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url });
@@ -173,8 +180,9 @@ test('a successor takes the port over: no idle session is dropped, no client ref
   going = false;
   await knocking;
   assert.ok(logins > 20, `${logins} logins`);
-  // The kernel resets what stands in the queue of a socket that closes, unless net.ipv4.tcp_migrate_req is set (docs/nodes.md): one at a time, at most one.
-  assert.ok(failures.length <= 1, String(failures));
+  // The kernel resets what stands in the queue of a socket that closes, unless net.ipv4.tcp_migrate_req is set (docs/nodes.md): of clients that come one after the
+  // other, one for each socket. The old process had two, and they do not close in the same moment.
+  assert.ok(failures.length <= 2, String(failures));
 
   const fresh = await connectAll(old.url, 8);
   assert.deepEqual((await before[0]!.query('select n from kept')).rows, [{ n: 7 }]);

@@ -2,35 +2,35 @@
 import type { Readable } from 'node:stream';
 import { PgPierError } from '../../errors.ts';
 
-interface Body {
+export interface BodySource {
   /**
-   * Asks for the bytes from `from` on; with an ETag (which may be any name of a version), of that version alone. Undefined when the range begins at or behind
-   * the object's end.
+   * Asks for the bytes from `from` on; with a version, of that one alone. Undefined when the range begins at or behind the object's end. The version
+   * is the store's: an ETag, a generation.
    */
-  get(from: number, etag: string | undefined): Promise<{ readonly stream: Readable; readonly etag: string | undefined } | undefined>;
+  get(from: number, version: string | undefined): Promise<{ readonly stream: Readable; readonly version: string | undefined } | undefined>;
   readonly start: number;
   readonly end: number | undefined;
-  readonly signal: AbortSignal | undefined;
-  /** What the store, the SDK or a socket threw, as an error of ours. */
-  translate(error: unknown): PgPierError;
+  readonly signal?: AbortSignal | undefined;
+  /** What `get` or the stream threw, in our words; 08xxx is a connection that broke. */
+  toError(error: unknown): PgPierError;
   readonly silentMilliseconds: number;
   /** Connections that may break without a byte in between. */
   readonly attempts: number;
 }
 
-export async function* resumedBody({ get, start, end, signal, translate, silentMilliseconds, attempts }: Body): AsyncIterable<Buffer> {
+export async function* readBody({ get, start, end, signal, toError, silentMilliseconds, attempts }: BodySource): AsyncIterable<Buffer> {
   let at = start;
-  let etag: string | undefined;
+  let version: string | undefined;
   let left = attempts;
   for (;;) {
     let stream: Readable;
     try {
-      const answer = await get(at, etag);
+      const answer = await get(at, version);
       if (answer === undefined) return;
       stream = answer.stream;
-      etag ??= answer.etag;
+      version ??= answer.version;
     } catch (error) {
-      throw translate(error);
+      throw toError(error);
     }
     try {
       for await (const chunk of watched(stream, signal, silentMilliseconds)) {
@@ -40,10 +40,10 @@ export async function* resumedBody({ get, start, end, signal, translate, silentM
       }
       return;
     } catch (error) {
-      const told = translate(error);
+      const told = toError(error);
       left -= 1;
-      // Without an ETag nothing says that the rest belongs to the same object.
-      if (!told.data.sqlstate.startsWith('08') || left === 0 || etag === undefined || signal?.aborted) throw told;
+      // Without a version nothing says that the rest belongs to the same object.
+      if (!told.data.sqlstate.startsWith('08') || left === 0 || version === undefined || signal?.aborted) throw told;
       if (end !== undefined && at >= end) return;
     } finally {
       stream.destroy();
