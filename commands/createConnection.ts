@@ -4,6 +4,7 @@ import { PgPierError } from '../errors.ts';
 import { requireStorage } from '../external/storage/storages.ts';
 import { uriOfConnection } from '../external/storageTypes.ts';
 import { type ExternalUri, formatUri } from '../external/uri.ts';
+import { requireImplicitAccess } from '../jobs/destination.ts';
 import type { ConnectionOption } from '../statement/statement.ts';
 import type { Command, CommandContext } from './command.ts';
 import { checkName } from './connectionUri.ts';
@@ -20,7 +21,8 @@ export const createConnection: Command<'createConnection'> = {
     const name = context.text(statement.name);
     checkName(name);
     const uri = readOptions(context, statement.options);
-    const { word: provider } = requireStorage(uri.scheme);
+    const { word: provider, usesAmbientCredentials } = requireStorage(uri.scheme);
+    if (usesAmbientCredentials(uri)) await requireImplicitAccess(context.catalog, provider);
     const secret = new Secret(formatUri(uri));
     const made = await connections.create({ name, type: 'STORAGE', provider, uri: secret });
     if (made !== undefined) {

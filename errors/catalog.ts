@@ -105,6 +105,7 @@ export const catalogErrors = {
     sqlstate: '22023',
     text: 'invalid input parameter (connection params invalid: expected [{expected}], got [{got}])',
   },
+  connectionKeyRefused: { sqlstate: '0A000', text: '{key} is not supported: {reason}' },
   connectionKeyInvalid: { sqlstate: '22023', text: 'invalid value for {key}: {reason}' },
   connectionBucketMissing: {
     sqlstate: '22023',

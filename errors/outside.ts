@@ -21,6 +21,11 @@ export const outsideErrors = {
     text: '{parameter} must be a host or a URL with nothing behind the host',
     hint: 'For example https://storage.example.com:9000',
   },
+  assumeRoleInvalid: {
+    sqlstate: '22023',
+    text: 'invalid ASSUME_ROLE: {reason}',
+    hint: 'For example ASSUME_ROLE=arn:aws:iam::123456789012:role/backup;external_id=abc, with "%3B" for ";"; commas separate the roles of a chain.',
+  },
   endpointDisallowed: { sqlstate: '42501', text: 'custom endpoints disallowed for {provider} due to --external-io-disable-http flag' },
   implicitDisallowed: {
     sqlstate: '42501',
@@ -87,6 +92,24 @@ export const outsideErrors = {
   storageAccessDenied: { sqlstate: '42501', text: 'access denied: these credentials may not {operation} at {location}' },
   storageCredentialsRejected: { sqlstate: '28000', text: '{location} does not accept these credentials ({cause})' },
   storageSecretWrong: { sqlstate: '28P01', text: '{location} does not accept the secret key (the signature does not match)' },
+  storageTokenExpired: { sqlstate: '28000', text: '{location} does not accept these credentials: the session token has expired' },
+  assumeRoleDenied: {
+    sqlstate: '42501',
+    text: 'access denied: these credentials may not assume the role {role}',
+    hint: 'The policy of the credentials and the trust policy of the role must both allow it; a trust policy may ask for an external_id.',
+  },
+  assumeRoleDeniedWithId: {
+    sqlstate: '42501',
+    text: 'access denied: these credentials may not assume the role {role} with this external_id',
+    hint: 'The policy of the credentials and the trust policy of the role must both allow it; the external_id must be the one of the trust policy.',
+  },
+  assumeRoleMissing: { sqlstate: '42704', text: '{endpoint} has no role {role}' },
+  assumeRoleRefused: { sqlstate: '22023', text: '{endpoint} does not take {role} for a role ({cause})' },
+  assumeRoleFailed: {
+    sqlstate: '58000',
+    text: '{endpoint}: assuming the role {role} failed ({cause})',
+    hint: 'A store with an AWS_ENDPOINT of its own must serve STS there, as MinIO and Ceph do.',
+  },
   storageCredentialsMissing: {
     sqlstate: '28000',
     text: 'AUTH=implicit: no credentials were found in the environment of PgPier',

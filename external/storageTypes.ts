@@ -3,6 +3,7 @@
  * of object. A CONNECTION has credentials without a bucket: its URI has no host, and `external://name/bucket/path` names the bucket. Pure.
  */
 import { PgPierError } from '../errors.ts';
+import { isExternalId, isRoleArn } from './aws/awsUri.ts';
 import { type ExternalUri, formatUri, parseUri, percentEncode } from './uri.ts';
 
 export interface StorageType {
@@ -14,9 +15,11 @@ export interface StorageType {
   /** Keys that a parameter says in another way. */
   readonly flags: readonly { readonly key: string; readonly parameter: string; readonly negated: boolean; readonly absent: boolean }[];
   readonly aliases: Readonly<Record<string, string>>;
-  /** Known to Databend; to ignore one would be to do something else than was asked for. */
-  readonly later: readonly string[];
+  /** Known to Databend, and why not here; to ignore one would be to do something else than was asked for. */
+  readonly refused: Readonly<Record<string, string>>;
   readonly required: readonly string[];
+  /** Keys of a role, and the parameter that names it. With a role and without what is `required`, the machine's own credentials assume it. */
+  readonly role?: { readonly arn: string; readonly externalId: string; readonly parameter: string };
 }
 
 export const storageTypes: readonly StorageType[] = [
@@ -37,10 +40,15 @@ export const storageTypes: readonly StorageType[] = [
       aws_secret_key: 'secret_access_key',
       aws_token: 'session_token',
       security_token: 'session_token',
+      aws_role_arn: 'role_arn',
+      aws_external_id: 'external_id',
     },
-    later: ['master_key', 'role_arn', 'aws_role_arn', 'external_id', 'aws_external_id'],
+    refused: {
+      master_key: 'nothing is encrypted on the way to the store; AWS_SERVER_ENC_MODE of CREATE EXTERNAL CONNECTION has the store do it',
+    },
     // Databend sends unsigned requests without them.
     required: ['access_key_id', 'secret_access_key'],
+    role: { arn: 'role_arn', externalId: 'external_id', parameter: 'ASSUME_ROLE' },
   },
 ];
 
@@ -48,16 +56,18 @@ export const storageTypes: readonly StorageType[] = [
  * @param type as given
  * @param values by key as given; of repeated keys the last
  * @returns a URI without a host, its parameters in the order of the table
- * @throws PgPierError `storageTypeUnknown`, `connectionKeyUnknown`, `connectionKeyInvalid`, `credentialNotSet`, `notSupported`
+ * @throws PgPierError `storageTypeUnknown`, `connectionKeyUnknown`, `connectionKeyInvalid`, `credentialNotSet`, `connectionKeyRefused`
  */
 export function uriOfConnection(type: string, values: ReadonlyMap<string, string>): ExternalUri {
   const found = storageTypes.find((each) => each.type === type.toLowerCase());
   if (found === undefined) throw new PgPierError('storageTypeUnknown', { type: shown(type) });
   const given = canonical(found, values);
-  const later = found.later.find((key) => given.has(key));
-  if (later !== undefined) throw new PgPierError('notSupported', { what: `CREATE CONNECTION with ${later.toUpperCase()}` });
-  for (const key of found.required) if (!given.get(key)) throw new PgPierError('credentialNotSet', { parameter: key });
+  for (const [key, reason] of Object.entries(found.refused))
+    if (given.has(key)) throw new PgPierError('connectionKeyRefused', { key: key.toUpperCase(), reason });
+  const role = readRole(found, given);
   const parameters: string[] = [];
+  if (role !== undefined && found.required.every((key) => !given.get(key))) parameters.push('AUTH=implicit');
+  else for (const key of found.required) if (!given.get(key)) throw new PgPierError('credentialNotSet', { parameter: key });
   for (const [key, parameter] of found.keys) {
     const value = given.get(key);
     if (value) parameters.push(`${parameter}=${percentEncode(value)}`);
@@ -66,11 +76,28 @@ export function uriOfConnection(type: string, values: ReadonlyMap<string, string
     const set = readFlag(key, given.get(key)) ?? absent;
     parameters.push(`${parameter}=${set !== negated}`);
   }
+  if (role !== undefined) parameters.push(role);
   return parseUri(`${found.scheme}://?${parameters.join('&')}`);
 }
 
+/** The role as a parameter of the URI. */
+function readRole({ role }: StorageType, given: ReadonlyMap<string, string>): string | undefined {
+  if (role === undefined) return undefined;
+  const arn = given.get(role.arn);
+  const externalId = given.get(role.externalId);
+  if (!arn) {
+    if (externalId) throw new PgPierError('connectionKeyInvalid', { key: role.externalId, reason: `it belongs to a ${role.arn}` });
+    return undefined;
+  }
+  if (!isRoleArn(arn)) throw new PgPierError('connectionKeyInvalid', { key: role.arn, reason: 'a role is named by its ARN' });
+  if (externalId && !isExternalId(externalId))
+    throw new PgPierError('connectionKeyInvalid', { key: role.externalId, reason: 'it has 2 to 1224 of A-Z a-z 0-9 + = . @ : / - _' });
+  return `${role.parameter}=${percentEncode(externalId ? `${arn};external_id=${externalId}` : arn)}`;
+}
+
 function canonical(type: StorageType, values: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
-  const known = [...type.keys.map(([key]) => key), ...type.flags.map(({ key }) => key), ...type.later];
+  const roles = type.role === undefined ? [] : [type.role.arn, type.role.externalId];
+  const known = [...type.keys.map(([key]) => key), ...type.flags.map(({ key }) => key), ...Object.keys(type.refused), ...roles];
   const given = new Map([...values].map(([key, value]) => [type.aliases[key] ?? key, value]));
   const unknown = [...given.keys()].filter((key) => !known.includes(key));
   if (unknown.length > 0)
@@ -90,6 +117,15 @@ export function connectionOfUri(uri: ExternalUri): { readonly type: string; read
   const found = storageTypes.find(({ scheme }) => scheme === uri.scheme);
   const values = new Map<string, string>();
   for (const [parameter, value] of uri.parameters) {
+    if (found?.role?.parameter === parameter && !value.includes(',')) {
+      const [arn = '', id] = value.split(';external_id=');
+      values.set(found.role.arn, arn);
+      if (id !== undefined) values.set(found.role.externalId, id);
+      continue;
+    }
+    // With a role, to have no keys is how Databend says it.
+    if (parameter === 'AUTH' && value === 'implicit' && found?.role && uri.parameters.some(([name]) => name === found.role?.parameter))
+      continue;
     const flag = found?.flags.find((each) => each.parameter === parameter);
     const key = flag?.key ?? found?.keys.find((each) => each[1] === parameter)?.[0] ?? parameter.toLowerCase();
     values.set(key, flag === undefined ? value : String((value === 'true') !== flag.negated));

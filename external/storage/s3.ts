@@ -14,6 +14,7 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import { PgPierError } from '../../errors.ts';
+import { attempts, type KeyProvider, keyProvider, requestHandler, silentMilliseconds } from '../aws/awsAccess.ts';
 import { type Egress, openEgress } from '../egress.ts';
 import { readBody } from './body.ts';
 import { PartWriter } from './partWriter.ts';
@@ -23,31 +24,31 @@ import { s3Upload } from './s3Upload.ts';
 import type { S3Uri } from './s3Uri.ts';
 import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
 
-const connectMilliseconds = 5_000;
-/** A silent server is given up after this; large answers and uploads that move never meet it. */
-const silentMilliseconds = 60_000;
-const attempts = 3;
 const regionMilliseconds = 5_000;
+/** Where to ask for the region of a bucket or, for stores that have none, for everything. */
+const anyRegion = 'us-east-1';
 
 type Options = { readonly signal?: AbortSignal };
 
 export async function openS3(uri: S3Uri, trusted: boolean, settings: StorageSettings): Promise<Storage> {
   const egress = openEgress({ trusted, allowedNetworks: settings.allowedNetworks }, { skipVerify: uri.skipTlsVerify });
-  return new S3Storage(uri, egress);
+  return new S3Storage(uri, egress, `pgpier-${settings.nodeId}`);
 }
 
 class S3Storage implements Storage {
   readonly location: string;
   readonly #uri: S3Uri;
   readonly #egress: Egress;
+  readonly #keys: KeyProvider;
   readonly #endpoint: string;
   /** Key prefix of everything here: empty, or with a `/` at its end. */
   readonly #base: string;
   #client: Promise<S3Client> | undefined;
 
-  constructor(uri: S3Uri, egress: Egress) {
+  constructor(uri: S3Uri, egress: Egress, sessionName: string) {
     this.#uri = uri;
     this.#egress = egress;
+    this.#keys = keyProvider(uri.access, { region: uri.region ?? anyRegion, endpoint: uri.endpoint, egress, sessionName });
     this.#endpoint = uri.endpoint ?? 'Amazon S3';
     this.#base = uri.prefix === '' ? '' : `${uri.prefix}/`;
     this.location = `s3://${uri.bucket}${uri.prefix === '' ? '' : `/${uri.prefix}`}`;
@@ -160,31 +161,26 @@ class S3Storage implements Storage {
   }
 
   async #connect(request: S3Request): Promise<S3Client> {
+    // Here and not at the SDK's first signature, where the signal would not end the wait.
+    await orAborted(this.#keys(), request.signal);
     if (this.#uri.region !== undefined) return new S3Client(this.#config(this.#uri.region));
-    const client = new S3Client(this.#config('us-east-1'));
+    const client = new S3Client(this.#config(anyRegion));
     const region = await bucketRegion(client, this.#uri.bucket, request);
-    if (region === undefined || region === 'us-east-1') return client;
-    client.destroy();
-    return new S3Client(this.#config(region));
+    return region === undefined || region === anyRegion ? client : new S3Client(this.#config(region));
   }
 
   #config(region: string): S3ClientConfig {
-    const { credentials, endpoint, skipChecksum } = this.#uri;
+    const { endpoint, skipChecksum } = this.#uri;
     const checksums = skipChecksum ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED';
     return {
       region,
+      credentials: this.#keys,
       maxAttempts: attempts,
       forcePathStyle: this.#uri.pathStyle,
       requestChecksumCalculation: checksums,
       responseChecksumValidation: checksums,
-      requestHandler: {
-        httpAgent: this.#egress.httpAgent,
-        httpsAgent: this.#egress.httpsAgent,
-        connectionTimeout: connectMilliseconds,
-        socketTimeout: silentMilliseconds,
-      },
+      requestHandler: requestHandler(this.#egress),
       ...(endpoint === undefined ? {} : { endpoint }),
-      ...(credentials.kind === 'implicit' ? {} : { credentials: withoutKind(credentials) }),
     };
   }
 
@@ -236,8 +232,17 @@ function abortable(signal: AbortSignal | undefined): { abortSignal?: AbortSignal
   return signal === undefined ? {} : { abortSignal: signal };
 }
 
-function withoutKind({ kind: _, ...keys }: Extract<S3Uri['credentials'], { kind: 'specified' }>): Omit<typeof keys, 'kind'> {
-  return keys;
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }
 
 /** Form encoding: a blank is `+`, as in a query. */

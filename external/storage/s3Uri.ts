@@ -1,5 +1,6 @@
 /** What an `s3://` URI says. Pure: the relay validates with this and never loads the SDK. */
 import { PgPierError } from '../../errors.ts';
+import { type AwsAccess, accessParameters, isAmazon, readAccess } from '../aws/awsUri.ts';
 import { cleanPath, type ExternalUri } from '../uri.ts';
 import { booleanParameter, endpointParameter, takeParameters } from './parameters.ts';
 import type { StorageSettings } from './storage.ts';
@@ -8,9 +9,7 @@ export interface S3Uri {
   readonly bucket: string;
   /** Key prefix without slashes around it; empty for the whole bucket. */
   readonly prefix: string;
-  readonly credentials:
-    | { readonly kind: 'implicit' }
-    | { readonly kind: 'specified'; readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
+  readonly access: AwsAccess;
   readonly region?: string;
   /** An absolute `http(s)://host[:port]`. */
   readonly endpoint?: string;
@@ -22,10 +21,7 @@ export interface S3Uri {
 }
 
 const parameterNames = [
-  'AUTH',
-  'AWS_ACCESS_KEY_ID',
-  'AWS_SECRET_ACCESS_KEY',
-  'AWS_SESSION_TOKEN',
+  ...accessParameters,
   'AWS_REGION',
   'AWS_ENDPOINT',
   'AWS_USE_PATH_STYLE',
@@ -34,7 +30,6 @@ const parameterNames = [
   'AWS_SERVER_ENC_MODE',
   'AWS_SERVER_KMS_ID',
   'S3_STORAGE_CLASS',
-  'ASSUME_ROLE',
 ] as const;
 
 type Parameters = Partial<Readonly<Record<(typeof parameterNames)[number], string>>>;
@@ -44,9 +39,8 @@ export function parseS3Uri(uri: ExternalUri, settings?: Pick<StorageSettings, 'd
   const given = takeParameters(uri, 'S3', parameterNames);
   if (uri.host === '') throw new PgPierError('bucketNotSet', { provider: 's3', bucket: 'bucket' });
   if (uri.userinfo !== undefined) throw new PgPierError('invalidUri', { reason: 'an s3 URI has no user before the bucket' });
-  if (given.ASSUME_ROLE) throw new PgPierError('notSupported', { what: 'ASSUME_ROLE' });
-  const credentials = readCredentials(given);
-  if (credentials.kind === 'implicit' && settings?.disableImplicitCredentials)
+  const access = readAccess(given);
+  if (access.credentials.kind === 'implicit' && settings?.disableImplicitCredentials)
     throw new PgPierError('implicitDisallowed', { provider: 's3' });
   const endpoint = endpointParameter('AWS_ENDPOINT', given.AWS_ENDPOINT);
   if (endpoint !== undefined && settings?.disableHttp) throw new PgPierError('endpointDisallowed', { provider: 's3' });
@@ -55,33 +49,17 @@ export function parseS3Uri(uri: ExternalUri, settings?: Pick<StorageSettings, 'd
   return {
     bucket: uri.host,
     prefix: cleanPath(uri.path).slice(1),
-    credentials,
+    access,
     ...(given.AWS_REGION ? { region: given.AWS_REGION } : {}),
     ...(endpoint === undefined ? {} : { endpoint }),
     // A store behind an endpoint of its own seldom has a DNS name for every bucket; AWS always has.
     pathStyle: given.AWS_USE_PATH_STYLE
       ? booleanParameter('AWS_USE_PATH_STYLE', given.AWS_USE_PATH_STYLE)
-      : endpoint !== undefined && !endpoint.endsWith('.amazonaws.com'),
+      : endpoint !== undefined && !isAmazon(endpoint),
     skipChecksum: booleanParameter('AWS_SKIP_CHECKSUM', given.AWS_SKIP_CHECKSUM),
     skipTlsVerify: booleanParameter('AWS_SKIP_TLS_VERIFY', given.AWS_SKIP_TLS_VERIFY),
     ...(encryption === undefined ? {} : { encryption }),
     ...(given.S3_STORAGE_CLASS ? { storageClass: readStorageClass(given.S3_STORAGE_CLASS) } : {}),
-  };
-}
-
-function readCredentials(given: Parameters): S3Uri['credentials'] {
-  if (given.AUTH === 'implicit') return { kind: 'implicit' };
-  if (given.AUTH && given.AUTH !== 'specified')
-    throw new PgPierError('unsupportedAuth', { value: JSON.stringify(given.AUTH.slice(0, 32)) });
-  for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const) {
-    if (!given[name]) throw new PgPierError('credentialNotSet', { parameter: name });
-  }
-  return {
-    kind: 'specified',
-    accessKeyId: given.AWS_ACCESS_KEY_ID!,
-    // Nobody's secret holds a blank; it was a "+" that should have been "%2B".
-    secretAccessKey: given.AWS_SECRET_ACCESS_KEY!.replaceAll(' ', '+'),
-    ...(given.AWS_SESSION_TOKEN ? { sessionToken: given.AWS_SESSION_TOKEN.replaceAll(' ', '+') } : {}),
   };
 }
 

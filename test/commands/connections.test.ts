@@ -74,6 +74,25 @@ describe('CONNECTION', { skip: missingPostgres(15) }, () => {
     );
   });
 
+  test('a role is assumed with the keys, or without any with the machine’s own credentials', async () => {
+    const role = "ROLE_ARN = 'arn:aws:iam::1:role/r' AWS_EXTERNAL_ID = 'a+b'";
+    await admin.run(`CREATE CONNECTION assumed STORAGE_TYPE = 's3' ${keys} ${role}`);
+    const encoded = 'ASSUME_ROLE=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr%3Bexternal_id%3Da%2Bb';
+    assert.ok((await resolve(admin, 'external://assumed/b')).uri.endsWith(`&AWS_USE_PATH_STYLE=true&${encoded}`));
+    await admin.run(`CREATE CONNECTION ambient STORAGE_TYPE = 's3' ${role}`);
+    assert.equal((await resolve(admin, 'external://ambient/b')).uri, `s3://b?AUTH=implicit&AWS_USE_PATH_STYLE=true&${encoded}`);
+    for (const name of ['assumed', 'ambient']) {
+      const [[, statement]] = (await admin.show(`SHOW CREATE EXTERNAL CONNECTION ${name}`)) as [[string, string]];
+      assert.match(statement, / (role_arn|ROLE_ARN) = 'arn:aws:iam::1:role\/r'.* (external_id|EXTERNAL_ID) = 'a\+b'/);
+      await admin.run(`DROP CONNECTION ${name}`);
+      await admin.run(statement);
+      assert.deepEqual(await admin.show(`SHOW CREATE EXTERNAL CONNECTION ${name}`), [[name, statement]]);
+    }
+    await admin.run('GRANT CREATE CONNECTION ON *.* TO USER testuser');
+    assert.match(await user.refusal(`CREATE CONNECTION x STORAGE_TYPE = 's3' ${role}`), /^42501 .*EXTERNALIOIMPLICITACCESS/);
+    await admin.run('REVOKE CREATE CONNECTION ON *.* FROM testuser');
+  });
+
   test('IF NOT EXISTS leaves one alone, OR REPLACE changes it and keeps the rights, DROP IF EXISTS passes over', async () => {
     await admin.run(`CREATE CONNECTION c STORAGE_TYPE = 's3' ${keys}`);
     await admin.run('GRANT USAGE ON EXTERNAL CONNECTION c TO testuser');
@@ -104,7 +123,16 @@ describe('CONNECTION', { skip: missingPostgres(15) }, () => {
       ],
       [`CREATE CONNECTION x STORAGE_TYPE = 's3' ${keys} ENABLE_VIRTUAL_HOST_STYLE = 'perhaps'`, /^22023 .*must be true or false/],
       ["CREATE CONNECTION x STORAGE_TYPE = 's3'", /^22023 .*access_key_id/],
-      [`CREATE CONNECTION x STORAGE_TYPE = 's3' ${keys} ROLE_ARN = 'arn'`, /^0A000 CREATE CONNECTION with ROLE_ARN is not supported yet/],
+      [
+        `CREATE CONNECTION x STORAGE_TYPE = 's3' ${keys} ROLE_ARN = 'backup'`,
+        '22023 invalid value for role_arn: a role is named by its ARN',
+      ],
+      [
+        `CREATE CONNECTION x STORAGE_TYPE = 's3' ${keys} EXTERNAL_ID = 'abc'`,
+        '22023 invalid value for external_id: it belongs to a role_arn',
+      ],
+      [`CREATE CONNECTION x STORAGE_TYPE = 's3' ROLE_ARN = 'arn:aws:iam::1:role/r' ACCESS_KEY_ID = 'x'`, /^22023 .*secret_access_key/],
+      [`CREATE CONNECTION x STORAGE_TYPE = 's3' ${keys} MASTER_KEY = 'k'`, /^0A000 MASTER_KEY is not supported: nothing is encrypted/],
       [`CREATE CONNECTION x STORAGE_TYPE = 's3' ${keys} ENDPOINT_URL = 'http://h/path'`, /^22023 AWS_ENDPOINT must be a host/],
       [`CREATE CONNECTION '' STORAGE_TYPE = 's3' ${keys}`, /^42602 /],
     ] as const) {

@@ -1,7 +1,7 @@
 /** Servers that are not what a URI says, on loopback. Each ends with the test that started it. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, request as httpRequest, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -22,6 +22,42 @@ export async function serve(t: TestContext, answer: RequestListener): Promise<Fa
     requests.push(`${request.method} ${request.url}`);
     request.resume();
     answer(request, response);
+  });
+  return { endpoint: `http://127.0.0.1:${await listen(t, server)}`, requests };
+}
+
+export interface Relayed {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: Buffer;
+}
+
+/** Stands before a real server (`http://host:port`), keeps signatures valid, and may answer in its place or change what it answered. */
+export async function serveBefore(
+  t: TestContext,
+  target: string,
+  change: {
+    /** A status and a body to answer with; undefined to pass the request on. */
+    readonly instead?: (request: Relayed) => readonly [status: number, body: string] | undefined;
+    readonly answer?: (request: Relayed, body: Buffer) => Buffer;
+  },
+): Promise<{ readonly endpoint: string; readonly requests: Relayed[] }> {
+  const requests: Relayed[] = [];
+  const server = createServer(async (request, response) => {
+    const { method = '', url = '', headers } = request;
+    const relayed = { method, url, headers, body: Buffer.concat(await request.toArray()) };
+    requests.push(relayed);
+    const instead = change.instead?.(relayed);
+    if (instead) return void response.writeHead(instead[0], { 'content-type': 'text/xml' }).end(instead[1]);
+    const { hostname, port } = new URL(target);
+    const passed = httpRequest({ hostname, port, method, path: url, headers }, async (answer) => {
+      const body = Buffer.concat(await answer.toArray());
+      const changed = change.answer?.(relayed, body) ?? body;
+      const own = changed === body ? answer.headers : { ...answer.headers, 'content-length': String(changed.length) };
+      response.writeHead(answer.statusCode ?? 502, own).end(changed);
+    });
+    passed.on('error', () => response.destroy()).end(relayed.body);
   });
   return { endpoint: `http://127.0.0.1:${await listen(t, server)}`, requests };
 }

@@ -129,7 +129,7 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
       /these credentials may not write at s3:\/\/bucket\/path$/,
     );
     await rejectsWith(async () => check((await answer(403, 'RequestTimeTooSkewed')).endpoint), '28000', /clock/);
-    await rejectsWith(async () => check((await answer(400, 'ExpiredToken')).endpoint), '28000', /\(ExpiredToken\)$/);
+    await rejectsWith(async () => check((await answer(400, 'ExpiredToken')).endpoint), '28000', /the session token has expired$/);
   });
 
   it('the right that is missing is named: write, list or read', async (t) => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { PgPierError } from '../../errors.ts';
+import { stsEndpoint } from '../../external/aws/awsUri.ts';
 import { parseS3Uri } from '../../external/storage/s3Uri.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { findStorage, requireStorage, storages } from '../../external/storage/storages.ts';
@@ -61,7 +62,19 @@ describe('an s3 URI', () => {
   });
 
   it('is refused where a value makes no sense', () => {
-    refuses(`s3://b?${keys}&ASSUME_ROLE=arn`, 'ASSUME_ROLE is not supported yet', '0A000');
+    for (const [value, reason] of [
+      ['backup', 'a role is named by its ARN'],
+      ['arn:aws:iam::1:role/a,', 'a role is named by its ARN'],
+      ['arn:aws:iam::1:role/a,,arn:aws:iam::1:role/b', 'a role is named by its ARN'],
+      ['arn:aws:iam::1:role/a;externalid=x', 'behind a role stands external_id= alone'],
+      ['arn:aws:iam::1:role/a;external_id', 'behind a role stands external_id= alone'],
+      ['arn:aws:iam::1:role/a;external_id=xx;external_id=yy', 'a role has one external_id'],
+      ['arn:aws:iam::1:role/a;external_id=x', 'an external_id has 2 to 1224 of A-Z a-z 0-9 + = . @ : / - _'],
+      ['arn:aws:iam::1:role/a;external_id=x"y', 'an external_id has 2 to 1224 of A-Z a-z 0-9 + = . @ : / - _'],
+    ] as const) {
+      refuses(`s3://b?${keys}&ASSUME_ROLE=${encodeURIComponent(value)}`, `invalid ASSUME_ROLE: ${reason}`);
+    }
+    refuses('s3://b?ASSUME_ROLE=arn:aws:iam::1:role/a', "AUTH is set to 'specified', but AWS_ACCESS_KEY_ID is not set");
     refuses(`s3://b?${keys}&AWS_SKIP_CHECKSUM=maybe`, 'param AWS_SKIP_CHECKSUM must be a bool');
     refuses(`s3://b?${keys}&AWS_REGION=a.evil.example/`, /^AWS_REGION must be/);
     for (const endpoint of ['http://u:p@h', 'http://h/path', 'http://h?x', 'http://', 'ftp://h']) {
@@ -82,7 +95,7 @@ describe('an s3 URI', () => {
       {
         bucket: 'my b',
         prefix: 'c/d',
-        credentials: { kind: 'specified', accessKeyId: 'AK', secretAccessKey: 'a+b/c', sessionToken: 't+u' },
+        access: { credentials: { kind: 'specified', accessKeyId: 'AK', secretAccessKey: 'a+b/c', sessionToken: 't+u' }, roles: [] },
         pathStyle: false,
         skipChecksum: false,
         skipTlsVerify: false,
@@ -95,7 +108,29 @@ describe('an s3 URI', () => {
     );
     assert.equal(style('&AWS_ENDPOINT=minio:9000&AWS_USE_PATH_STYLE=false').pathStyle, false);
     assert.equal(style('&AWS_ENDPOINT=https://s3.eu-west-1.amazonaws.com').pathStyle, false);
+    assert.equal(style('&AWS_ENDPOINT=https://s3.cn-north-1.amazonaws.com.cn').pathStyle, false);
     assert.equal(style('&AWS_USE_PATH_STYLE=true').pathStyle, true);
+    const chain = 'arn:aws:iam::1:role/a+b,arn:aws:iam::2:role/c;external_id=x=y+z/@:.,arn:aws:iam::3:role/d';
+    const roles = [
+      { arn: 'arn:aws:iam::1:role/a+b' },
+      { arn: 'arn:aws:iam::2:role/c', externalId: 'x=y+z/@:.' },
+      { arn: 'arn:aws:iam::3:role/d' },
+    ];
+    for (const text of [encodeURIComponent(chain), encodeURIComponent(chain).replaceAll('%2B', '+')])
+      assert.deepEqual(style(`&ASSUME_ROLE=${text}`).access.roles, roles);
+    const implicit = parseS3Uri(parseUri('s3://b?AUTH=implicit&ASSUME_ROLE=arn:aws:iam::1:role/a'));
+    assert.deepEqual(implicit.access, { credentials: { kind: 'implicit' }, roles: [{ arn: 'arn:aws:iam::1:role/a' }] });
+  });
+
+  it('says where roles are assumed: at its own endpoint, or at Amazon', () => {
+    assert.equal(stsEndpoint('http://minio:9000'), 'http://minio:9000');
+    for (const endpoint of [
+      undefined,
+      'https://s3.eu-west-1.amazonaws.com',
+      'https://bucket.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com:443',
+    ])
+      assert.equal(stsEndpoint(endpoint), undefined);
+    assert.equal(stsEndpoint('https://amazonaws.com.example'), 'https://amazonaws.com.example');
   });
 
   it('needs the implicit-access privilege with ambient credentials or an endpoint of its own', () => {
