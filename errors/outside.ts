@@ -31,7 +31,7 @@ export const outsideErrors = {
     sqlstate: '42501',
     text: 'implicit credentials disallowed for {provider} due to --external-io-disable-implicit-credentials flag',
   },
-  s3RegionInvalid: { sqlstate: '22023', text: 'AWS_REGION must be the name of a region, such as us-east-1' },
+  awsRegionInvalid: { sqlstate: '22023', text: '{parameter} must be the name of a region, such as us-east-1' },
   s3EncryptionMode: {
     sqlstate: '22023',
     text: 'unsupported server encryption mode {mode}. Supported values are `aws:kms` and `AES256`.',
@@ -148,6 +148,16 @@ export const outsideErrors = {
   kmsPlaintext: { sqlstate: '22023', text: 'a key service encrypts texts of 1 to {most} bytes' },
   kmsCiphertext: { sqlstate: '22023', text: 'the key did not make this ciphertext, or it was changed' },
   kmsMarkerMismatch: { sqlstate: '58030', text: 'content mismatch: the key decrypts to something else than it was given' },
+  kmsNoSuchKey: { sqlstate: '42704', text: '{location}: there is no such key' },
+  kmsDenied: { sqlstate: '42501', text: 'access denied: these credentials may not {operation} with the key of {location}' },
+  kmsKeyUnusable: {
+    sqlstate: '55000',
+    text: '{location}: the key cannot be used ({cause})',
+    hint: 'A key that is disabled, or that waits for its deletion, does nothing until it is enabled again.',
+  },
+  kmsKeyKind: { sqlstate: '22023', text: '{location}: the key is not of a kind that encrypts and decrypts' },
+  awsKmsRegionMissing: { sqlstate: '22023', text: 'aws kms REGION parameter not specified' },
+  awsKmsKeyInvalid: { sqlstate: '22023', text: 'the path of an AWS KMS URI must be the ARN or id of a key, or "alias/" and a name' },
   localKmsUri: { sqlstate: '22023', text: 'invalid `local-kms` URI: {reason}' },
   localKmsOff: { sqlstate: '42501', text: 'local-kms is off: this process has no directory of key files' },
   localKmsKeyMissing: {

@@ -1,5 +1,6 @@
 /** What the URIs of S3 and of AWS KMS have in common: keys, roles, endpoints. Pure: the relay validates with this and never loads the SDK. */
 import { PgPierError } from '../../errors.ts';
+import { type ExternalUri, parameter } from '../uri.ts';
 
 export interface AwsAccess {
   readonly credentials:
@@ -77,3 +78,15 @@ export function stsEndpoint(endpoint: string | undefined): string | undefined {
 }
 
 export const isAmazon = (endpoint: string): boolean => /\.amazonaws\.com(\.cn)?(:\d+)?$/.test(endpoint);
+
+/** It becomes part of a host name. */
+export const isRegion = (text: string): boolean => /^[A-Za-z0-9-]{1,63}$/.test(text);
+
+/** Whether a statement needs EXTERNALIOIMPLICITACCESS for this URI: the machine's own credentials, or an endpoint of the user's choice. */
+export function requiresImplicitAccess(uri: ExternalUri): boolean {
+  return usesAmbientCredentials(uri) || Boolean(parameter(uri, 'AWS_ENDPOINT'));
+}
+
+export function usesAmbientCredentials(uri: ExternalUri): boolean {
+  return parameter(uri, 'AUTH') === 'implicit';
+}

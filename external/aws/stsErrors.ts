@@ -2,6 +2,7 @@
 import { type ErrorName, PgPierError } from '../../errors.ts';
 import { socketError } from '../socketErrors.ts';
 import type { AssumedRole } from './awsUri.ts';
+import { codeOf, statusOf, type Thrown } from './thrown.ts';
 
 export interface AssumeRequest {
   readonly role: AssumedRole;
@@ -11,17 +12,6 @@ export interface AssumeRequest {
   readonly signal: AbortSignal;
 }
 
-/** The fields of what the SDK throws that are looked at. */
-interface Thrown {
-  readonly name?: unknown;
-  readonly code?: unknown;
-  readonly Code?: unknown;
-  readonly cause?: unknown;
-  readonly $metadata?: { readonly httpStatusCode?: number };
-  readonly $response?: { readonly statusCode?: number };
-}
-
-/** `Exception` at a code's end is the newer protocol's, and means nothing. */
 const byCode: Readonly<Record<string, ErrorName>> = {
   AccessDenied: 'assumeRoleDenied',
   NoSuchEntity: 'assumeRoleMissing',
@@ -46,7 +36,7 @@ export function stsError(error: unknown, { role, endpoint, signal }: AssumeReque
   if (signal.aborted) return new PgPierError('storageTimeout', { endpoint });
   const refused = socketError(thrown, endpoint, 'STS');
   if (refused) return refused;
-  const status = thrown.$metadata?.httpStatusCode ?? thrown.$response?.statusCode;
+  const status = statusOf(thrown);
   const code = codeOf(thrown);
   const values = { role: role.arn, endpoint, location: endpoint, cause: code ?? `HTTP ${status ?? 'without a status'}` };
   const known = code === undefined ? undefined : byCode[code];
@@ -57,10 +47,4 @@ export function stsError(error: unknown, { role, endpoint, signal }: AssumeReque
   // What is no store at all answers with a page; a store without STS takes the request for something about a bucket.
   if (code === undefined) return new PgPierError('storageProtocol', { ...values, provider: 'STS' });
   return new PgPierError('assumeRoleFailed', values);
-}
-
-function codeOf(thrown: Thrown): string | undefined {
-  const found = [thrown.Code, thrown.name].find((text) => typeof text === 'string' && /^[A-Za-z][A-Za-z0-9.]{2,63}$/.test(text));
-  // JavaScript's own names are those of an answer that could not be read.
-  return typeof found === 'string' && !/^(Syntax|Type)?Error$/.test(found) ? found.replace(/Exception$/, '') : undefined;
 }

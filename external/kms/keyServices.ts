@@ -3,9 +3,11 @@
  * code (and SDK) only when it is called, in a worker process.
  */
 import { PgPierError } from '../../errors.ts';
+import { requiresImplicitAccess, usesAmbientCredentials } from '../aws/awsUri.ts';
 import type { Provider, ProviderTarget } from '../provider.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
+import { parseAwsKmsUri } from './awsKmsUri.ts';
 import type { KeyService } from './keyService.ts';
 import { parseLocalKmsUri } from './localKmsUri.ts';
 
@@ -16,6 +18,16 @@ export interface KeyServiceProvider extends Provider {
 }
 
 export const keyServices: readonly KeyServiceProvider[] = [
+  {
+    scheme: 'aws-kms',
+    alias: 'aws',
+    word: 'AWS KMS',
+    validate: parseAwsKmsUri,
+    requiresImplicitAccess,
+    usesAmbientCredentials,
+    open: async (target, uri, settings) =>
+      (await import('./awsKms.ts')).openAwsKms(parseAwsKmsUri(uri, settings), target.trusted, settings),
+  },
   {
     scheme: 'local-kms',
     word: 'local KMS',

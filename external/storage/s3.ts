@@ -15,6 +15,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { PgPierError } from '../../errors.ts';
 import { attempts, type KeyProvider, keyProvider, requestHandler, silentMilliseconds } from '../aws/awsAccess.ts';
+import { orAborted } from '../aws/orAborted.ts';
 import { type Egress, openEgress } from '../egress.ts';
 import { readBody } from './body.ts';
 import { PartWriter } from './partWriter.ts';
@@ -230,19 +231,6 @@ async function send<T>(request: S3Request, run: () => Promise<T>): Promise<T> {
 
 function abortable(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
   return signal === undefined ? {} : { abortSignal: signal };
-}
-
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await work;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener('abort', abort);
-  if (signal.aborted) abort();
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }
 
 /** Form encoding: a blank is `+`, as in a query. */

@@ -1,6 +1,6 @@
 /** What an `s3://` URI says. Pure: the relay validates with this and never loads the SDK. */
 import { PgPierError } from '../../errors.ts';
-import { type AwsAccess, accessParameters, isAmazon, readAccess } from '../aws/awsUri.ts';
+import { type AwsAccess, accessParameters, isAmazon, isRegion, readAccess } from '../aws/awsUri.ts';
 import { cleanPath, type ExternalUri } from '../uri.ts';
 import { booleanParameter, endpointParameter, takeParameters } from './parameters.ts';
 import type { StorageSettings } from './storage.ts';
@@ -44,7 +44,7 @@ export function parseS3Uri(uri: ExternalUri, settings?: Pick<StorageSettings, 'd
     throw new PgPierError('implicitDisallowed', { provider: 's3' });
   const endpoint = endpointParameter('AWS_ENDPOINT', given.AWS_ENDPOINT);
   if (endpoint !== undefined && settings?.disableHttp) throw new PgPierError('endpointDisallowed', { provider: 's3' });
-  if (given.AWS_REGION && !/^[A-Za-z0-9-]{1,63}$/.test(given.AWS_REGION)) throw new PgPierError('s3RegionInvalid');
+  if (given.AWS_REGION && !isRegion(given.AWS_REGION)) throw new PgPierError('awsRegionInvalid', { parameter: 'AWS_REGION' });
   const encryption = readEncryption(given);
   return {
     bucket: uri.host,
@@ -76,10 +76,4 @@ function readEncryption(given: Parameters): S3Uri['encryption'] {
 function readStorageClass(value: string): string {
   if (!/^[A-Z0-9_-]{1,64}$/.test(value)) throw new PgPierError('s3StorageClass');
   return value;
-}
-
-/** Whether the caller needs EXTERNALIOIMPLICITACCESS outside CREATE: ambient credentials, or an endpoint of the caller's choice. */
-export function s3RequiresImplicitAccess(uri: ExternalUri): boolean {
-  const value = (name: string) => uri.parameters.find(([key]) => key === name)?.[1];
-  return value('AUTH') === 'implicit' || Boolean(value('AWS_ENDPOINT'));
 }

@@ -4,10 +4,11 @@
  */
 import { PgPierError } from '../../errors.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
+import { requiresImplicitAccess, usesAmbientCredentials } from '../aws/awsUri.ts';
 import type { Provider } from '../provider.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
 import { parseNodelocalUri } from './nodelocalUri.ts';
-import { parseS3Uri, s3RequiresImplicitAccess } from './s3Uri.ts';
+import { parseS3Uri } from './s3Uri.ts';
 import type { Storage, StorageSettings } from './storage.ts';
 import { parseUserfileUri } from './userfileUri.ts';
 
@@ -20,8 +21,8 @@ export const storages: readonly StorageProvider[] = [
     scheme: 's3',
     word: 's3',
     validate: parseS3Uri,
-    requiresImplicitAccess: s3RequiresImplicitAccess,
-    usesAmbientCredentials: (uri) => uri.parameters.some(([name, value]) => name === 'AUTH' && value === 'implicit'),
+    requiresImplicitAccess,
+    usesAmbientCredentials,
     open: async (target, uri, settings) => (await import('./s3.ts')).openS3(parseS3Uri(uri, settings), target.trusted, settings),
   },
   {
