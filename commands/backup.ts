@@ -1,7 +1,7 @@
 /** BACKUP: databases or tables to a collection on an external storage, by a job. */
 import { PgPierError } from '../errors.ts';
 import type { BackupPayload } from '../jobs/backup/backupPayload.ts';
-import { nodeOf, resolveStorage } from '../jobs/destination.ts';
+import { nodeOf, resolveCollection } from '../jobs/destination.ts';
 import type { JobSpec } from '../jobs/job.ts';
 import { patternText } from '../statement/names.ts';
 import type { BackupTargets, StatementOf, TablePattern } from '../statement/statement.ts';
@@ -36,7 +36,7 @@ export const backupDetached: Command<'backupDetached'> = {
 /** The destination is looked at now; databases, tables and rights to them by the job, in its snapshot. */
 async function jobOf(context: CommandContext, statement: StatementOf<'backup' | 'backupDetached'>): Promise<JobSpec> {
   const uri = context.text(statement.uri);
-  const node = nodeOf(await resolveStorage(context, uri));
+  const node = nodeOf(await resolveCollection(context, uri, 'BACKUP'));
   const targets = targetsOf(statement.targets, context.asker.database);
   return { type: 'BACKUP', description: jobDescription(statement, context), payload: { uri, targets } satisfies BackupPayload, node };
 }

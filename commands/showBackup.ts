@@ -1,5 +1,5 @@
 /** SHOW BACKUP [SCHEMAS] FROM … IN …: what a backup holds, an object a row. */
-import { resolveStorage } from '../jobs/destination.ts';
+import { resolveCollection } from '../jobs/destination.ts';
 import type { ShownObject } from '../jobs/task.ts';
 import type { Column, Value } from '../protocol/values.ts';
 import type { StatementOf } from '../statement/statement.ts';
@@ -67,7 +67,7 @@ export const showBackup: Command<'showBackup'> = {
   async run(context, statement) {
     const { from, uri, asJson, schemas, privileges, checkFiles } = statement;
     const choice = from.kind === 'latest' ? from : { kind: from.kind, path: context.text(from.path) };
-    const target = await resolveStorage(context, context.text(uri));
+    const target = await resolveCollection(context, context.text(uri), 'SHOW BACKUP');
     const shown = await context.workers.run(
       {
         kind: 'showBackup',

@@ -1,7 +1,7 @@
 /** SHOW BACKUPS IN: the finished backups of a collection, oldest first; what is not finished is named in notices. */
 import { PgPierError } from '../errors.ts';
 import { shownFolder, type UnfinishedBackup } from '../jobs/backup/collection.ts';
-import { resolveStorage } from '../jobs/destination.ts';
+import { resolveCollection } from '../jobs/destination.ts';
 import type { StringOrParameter } from '../statement/statement.ts';
 import { readBackupTime } from './backupTime.ts';
 import type { Command, CommandContext, Notice } from './command.ts';
@@ -17,7 +17,7 @@ export const showBackups: Command<'showBackups'> = {
   async run(context, { uri, newerThan, olderThan }) {
     const newer = bound(context, 'NEWER THAN', newerThan);
     const older = bound(context, 'OLDER THAN', olderThan);
-    const target = await resolveStorage(context, context.text(uri));
+    const target = await resolveCollection(context, context.text(uri), 'SHOW BACKUPS');
     const { finished, unfinished } = await context.workers.run(
       {
         kind: 'showBackups',

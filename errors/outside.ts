@@ -38,6 +38,33 @@ export const outsideErrors = {
   },
   s3KmsIdNotSet: { sqlstate: '22023', text: 'AWS_SERVER_KMS_ID param must be set when using aws:kms server side encryption mode.' },
   s3StorageClass: { sqlstate: '22023', text: 'S3_STORAGE_CLASS must be the name of a storage class, such as STANDARD_IA' },
+  httpDisallowed: {
+    sqlstate: '42501',
+    text: 'external http access disabled',
+    hint: 'The operator has forbidden it, to everybody (--external-io-disable-http).',
+  },
+  httpNoListing: { sqlstate: '0A000', text: '{location}: http storage has no listing' },
+  collectionNotListed: {
+    sqlstate: '0A000',
+    text: '{statement} cannot use {provider} storage, which has no listing',
+    hint: 'EXPORT can write there. docs/connections.md says which storages can be listed.',
+  },
+  httpRedirected: {
+    sqlstate: '08P01',
+    text: '{endpoint} redirects to {target}, which is not followed',
+    hint: 'If that is the right address, write it into the URI.',
+  },
+  httpMethodRefused: { sqlstate: '0A000', text: '{endpoint} takes no {method} requests (HTTP {status})' },
+  httpLengthRequired: {
+    sqlstate: '0A000',
+    text: '{endpoint} takes no objects whose length is not known before (HTTP 411)',
+    hint: 'Objects up to 8 MiB are sent with their length; EXPORT makes smaller files WITH chunk_size.',
+  },
+  httpFolderMissing: {
+    sqlstate: '58P01',
+    text: '{location}: the server has no place for "{path}" (HTTP {status})',
+    hint: 'Some servers, WebDAV ones among them, want the folder made before.',
+  },
   nodelocalHostEmpty: {
     sqlstate: '22023',
     text: "invalid `nodelocal` URI: host component of nodelocal URI must be a node ID (use 'self' to specify each node should access its own local filesystem): nodelocal://{path}",

@@ -102,7 +102,10 @@ export interface Egress {
 }
 
 /** @throws PgPierError 22023 for a bad entry of `allowedNetworks`. */
-export function openEgress(rules: EgressRules, tls: { readonly skipVerify?: boolean } = {}): Egress {
+export function openEgress(
+  rules: EgressRules,
+  { skipVerify = false, keepAlive = true }: { readonly skipVerify?: boolean; readonly keepAlive?: boolean } = {},
+): Egress {
   const allowed = networks(rules.allowedNetworks);
   const check = (address: string) => {
     const kind = judgeAddress(address);
@@ -113,9 +116,9 @@ export function openEgress(rules: EgressRules, tls: { readonly skipVerify?: bool
     throw new PgPierError('addressNotAllowed', { address, reason: 'a loopback or private address' }, { hint });
   };
   const lookup = guardedLookup(check);
-  const options = { keepAlive: true, maxSockets: 16, lookup };
+  const options = { keepAlive, maxSockets: 16, lookup };
   const httpAgent = guard(new http.Agent(options), check);
-  const httpsAgent = guard(new https.Agent({ ...options, rejectUnauthorized: !tls.skipVerify }), check);
+  const httpsAgent = guard(new https.Agent({ ...options, rejectUnauthorized: !skipVerify }), check);
   return {
     check,
     lookup,

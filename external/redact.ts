@@ -41,8 +41,9 @@ export function redactUri(text: string): string {
     throw new PgPierError('redactUri', { reason: error.message });
   }
   const values = new Map<string, string[]>();
+  const all = isUrl(uri);
   for (const [name, value] of uri.parameters) {
-    if (secretParameters.has(name.toLowerCase())) values.set(name, ['redacted']);
+    if (all || secretParameters.has(name.toLowerCase())) values.set(name, ['redacted']);
     else values.set(name, [...(values.get(name) ?? []), value]);
   }
   const sorted = [...values].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
@@ -57,8 +58,15 @@ function redactKey(uri: ExternalUri): ExternalUri {
   return { ...rest, path: '/redacted' };
 }
 
+/** Parameters of an http(s) URI mean what its server says: signatures and tokens have many names. */
+function isUrl({ scheme }: ExternalUri): boolean {
+  return scheme === 'http' || scheme === 'https';
+}
+
 function redactAuthority(uri: ExternalUri): ExternalUri {
   const colon = uri.userinfo?.indexOf(':') ?? -1;
+  // A name without a password is how tokens are written.
+  if (colon < 0 && uri.userinfo && isUrl(uri)) return { ...uri, userinfo: 'redacted' };
   return colon < 0 ? uri : { ...uri, userinfo: `${uri.userinfo?.slice(0, colon)}:redacted` };
 }
 

@@ -28,6 +28,18 @@ export async function resolveStorage(context: { readonly catalog: CatalogTransac
   return targetOfAsker(catalog, given);
 }
 
+/** As `resolveStorage`, for a collection of backups. Throws `collectionNotListed` too. */
+export async function resolveCollection(
+  context: { readonly catalog: CatalogTransaction },
+  text: string,
+  statement: string,
+): Promise<StorageTarget> {
+  const target = await resolveStorage(context, text);
+  const { word, unlisted } = requireStorage(parseUri(target.uri).scheme);
+  if (unlisted) throw new PgPierError('collectionNotListed', { statement, provider: word });
+  return target;
+}
+
 /** The target of a URI that stands in the asker's own statement: what `userfile:///` means is bound to the asker. Throws `userfileDenied`. */
 export async function targetOfAsker(catalog: CatalogTransaction, uri: ExternalUri): Promise<StorageTarget> {
   const asker = await catalog.roles.asker();

@@ -80,7 +80,7 @@ export interface StorageSettings {
   readonly allowedNetworks: readonly string[];
   /** Where `userfile://` keeps its files. Without it userfile is off. Holds a password: never printed, never in an environment or an argument. */
   readonly catalog?: CatalogLogin;
-  /** Refuses custom endpoints (`--external-io-disable-http` in CockroachDB). */
+  /** Refuses http and https, and custom endpoints (`--external-io-disable-http` in CockroachDB). */
   readonly disableHttp?: boolean;
   /** Refuses `AUTH=implicit`. */
   readonly disableImplicitCredentials?: boolean;

@@ -7,14 +7,27 @@ import type { StorageTarget } from '../../jobs/task.ts';
 import { requiresImplicitAccess, usesAmbientCredentials } from '../aws/awsUri.ts';
 import type { Provider } from '../provider.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
+import { parseHttpUri } from './httpUri.ts';
 import { parseNodelocalUri } from './nodelocalUri.ts';
 import { parseS3Uri } from './s3Uri.ts';
 import type { Storage, StorageSettings } from './storage.ts';
 import { parseUserfileUri } from './userfileUri.ts';
 
 export interface StorageProvider extends Provider {
+  /** It cannot tell what it holds, as collections of backups need it. */
+  readonly unlisted?: true;
   open(target: StorageTarget, uri: ExternalUri, settings: StorageSettings): Promise<Storage>;
 }
+
+const overHttp = (scheme: 'http' | 'https'): StorageProvider => ({
+  scheme,
+  word: 'http',
+  unlisted: true,
+  validate: parseHttpUri,
+  requiresImplicitAccess: () => true,
+  usesAmbientCredentials: () => false,
+  open: async (target, uri, settings) => (await import('./http.ts')).openHttp(parseHttpUri(uri, settings), target.trusted, settings),
+});
 
 export const storages: readonly StorageProvider[] = [
   {
@@ -41,6 +54,8 @@ export const storages: readonly StorageProvider[] = [
     usesAmbientCredentials: () => false,
     open: async (target, uri, settings) => (await import('./userfile.ts')).openUserfile(parseUserfileUri(uri), target.userfile, settings),
   },
+  overHttp('http'),
+  overHttp('https'),
 ];
 
 /** The provider of a scheme, `undefined` if it is none of a storage. */

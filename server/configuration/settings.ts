@@ -76,7 +76,10 @@ export const settings = [
     default: 'none; loopback with the embedded server',
   },
   { name: 'named-connections-only', description: 'roles other than admins name places by external connections alone, never by URI' },
-  { name: 'external-io-disable-http', description: 'refuse storages at endpoints of their own (AWS_ENDPOINT), to everybody' },
+  {
+    name: 'external-io-disable-http',
+    description: 'refuse web servers (http://, https://) and endpoints of one’s own (AWS_ENDPOINT) as storage, to everybody',
+  },
   { name: 'external-io-disable-implicit-credentials', description: "refuse the machine's own credentials (AUTH=implicit), to everybody" },
   { name: 'drain-timeout', value: 'SECONDS', description: 'how long open transactions may last after SIGTERM', default: '10' },
   { name: 'log-level', value: 'LEVEL', description: 'fatal, error, warn, info, debug, trace or silent', default: 'info' },

@@ -1,4 +1,7 @@
-/** external/storage/storage.ts as a test. Every provider runs it; `outside` looks at the place with the vendor's own tool. */
+/**
+ * external/storage/storage.ts as a test. Every provider runs it; `outside` looks at the place with the vendor's own tool. What a provider cannot do by its
+ * nature it says in `Abilities`, and then the contract asks that it says so, too.
+ */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
@@ -16,12 +19,19 @@ export interface Place {
     /** Everything that is there, unfinished uploads and temporary files included, also those of `names` on servers that list exact names alone. */
     everything(name: string, ...names: string[]): Promise<string[]>;
     /** A writer's debris, as a process that died leaves it. */
-    leaveDebris(name: string, path: string): Promise<void>;
+    leaveDebris?(name: string, path: string): Promise<void>;
   };
   /** What keeps the server from being had. */
   readonly missing?: string;
   /** MinIO lists unfinished uploads of an exact name only, so that is all that can be removed there. */
   readonly exactNamesOnly?: boolean;
+}
+
+export interface Abilities {
+  /** Default: yes. Else `list` is 0A000. */
+  readonly listing?: boolean;
+  /** Whether it is the storage that keeps what is unfinished, and may remove it; default: yes. Else the server does. */
+  readonly partials?: boolean;
 }
 
 export async function writeObject(storage: Storage, path: string, ...chunks: (Buffer | string)[]): Promise<void> {
@@ -58,9 +68,13 @@ export async function rejectsWith(work: () => Promise<unknown>, sqlstate: string
 }
 
 const mebibyte = 1024 * 1024;
+const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
-export function runStorageContract(provider: string, place: () => Place): void {
+export function runStorageContract(provider: string, place: () => Place, { listing = true, partials = true }: Abilities = {}): void {
   let made = 0;
+  /** What is there, as the storage lists it, or else as others see it. */
+  const present = (storage: Storage, name: string, outside: Place['outside']): Promise<string[]> =>
+    listing ? listPaths(storage, '') : outside.everything(name).then((paths) => paths.sort(byBytes));
   const test = (
     title: string,
     body: (storage: Storage, name: string, outside: Place['outside'], exactNamesOnly: boolean) => Promise<void>,
@@ -89,14 +103,14 @@ export function runStorageContract(provider: string, place: () => Place): void {
       assert.equal((await readObject(storage, 'empty')).length, 0);
       assert.equal((await readObject(storage, 'empty', { start: 0, end: 10 })).length, 0);
       assert.equal((await outside.get(name, 'empty')).length, 0);
-      assert.deepEqual(await listPaths(storage, ''), ['empty']);
+      assert.deepEqual(await present(storage, name, outside), ['empty']);
     });
 
     test('an object appears at finish, not before', async (storage, name, outside) => {
       const writer = await storage.write('late');
       await writer.write(Buffer.from('x'));
       await rejectsWith(() => outsideOrOurs(storage), '58P01', /object does not exist: "late"/);
-      assert.deepEqual(await listPaths(storage, ''), []);
+      assert.deepEqual(await present(storage, name, outside), []);
       await writer.finish();
       assert.equal(String(await outside.get(name, 'late')), 'x');
 
@@ -197,13 +211,19 @@ export function runStorageContract(provider: string, place: () => Place): void {
       await rejectsWith(() => readObject(storage, 'no/such', { start: 2, end: 2 }), '58P01', /object does not exist/);
     });
 
-    test('1,100 objects and more are listed across pages, in the order of their bytes', async (storage, name, outside) => {
+    if (!listing)
+      test('what cannot be listed says so', async (storage) => {
+        await rejectsWith(() => listPaths(storage, ''), '0A000', /has no listing$/);
+      });
+
+    const ifListed = listing ? test : () => {};
+    ifListed('1,100 objects and more are listed across pages, in the order of their bytes', async (storage, name, outside) => {
       const paths = Array.from({ length: 1_105 }, (_, index) => `n/${String(index).padStart(5, '0')}.csv`);
       paths.push('n/00003-x', 'n-a', 'na', 'n/00003/deep');
       for (let at = 0; at < paths.length; at += 8) {
         await Promise.all(paths.slice(at, at + 8).map((path) => outside.put(name, path, Buffer.from('z'))));
       }
-      paths.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+      paths.sort(byBytes);
       assert.deepEqual(await listPaths(storage, ''), paths);
       assert.deepEqual(await listPaths(storage, 'n/00003'), ['n/00003-x', 'n/00003.csv', 'n/00003/deep']);
       assert.deepEqual(
@@ -226,7 +246,7 @@ export function runStorageContract(provider: string, place: () => Place): void {
       }
     });
 
-    test('sizes are in bytes, and a place where nothing was written is empty', async (storage) => {
+    ifListed('sizes are in bytes, and a place where nothing was written is empty', async (storage) => {
       assert.deepEqual(await listPaths(storage, ''), []);
       await writeObject(storage, 'five', 'éé!');
       for await (const object of storage.list('')) assert.deepEqual(object, { path: 'five', size: 5 });
@@ -249,12 +269,9 @@ export function runStorageContract(provider: string, place: () => Place): void {
         assert.equal(String(await readObject(storage, path)), `text of ${path}`);
         assert.equal(String(await outside.get(name, path)), `text of ${path}`);
       }
-      assert.deepEqual(
-        await listPaths(storage, ''),
-        paths.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))),
-      );
+      assert.deepEqual(await present(storage, name, outside), paths.sort(byBytes));
       for (const path of paths) await storage.delete(path);
-      assert.deepEqual(await listPaths(storage, ''), []);
+      assert.deepEqual(await present(storage, name, outside), []);
     });
 
     test('paths that are no names are refused: .., ., empty segments, control characters', async (storage) => {
@@ -265,20 +282,26 @@ export function runStorageContract(provider: string, place: () => Place): void {
       }
     });
 
-    test('delete removes one object, and a missing one is no error', async (storage) => {
+    test('delete removes one object, and a missing one is no error', async (storage, name, outside) => {
       await writeObject(storage, 'x/1', 'a');
       await writeObject(storage, 'x/2', 'b');
       await storage.delete('x/1');
       await storage.delete('x/1');
       await storage.delete('never/was');
-      assert.deepEqual(await listPaths(storage, ''), ['x/2']);
+      assert.deepEqual(await present(storage, name, outside), ['x/2']);
     });
 
-    test('removePartial removes the debris below its prefix and nothing else', async (storage, name, outside, exactNamesOnly) => {
+    if (!partials)
+      test('there is nothing unfinished to remove', async (storage) => {
+        assert.equal(await storage.removePartial(''), 0);
+      });
+
+    const ifPartials = partials ? test : () => {};
+    ifPartials('removePartial removes the debris below its prefix and nothing else', async (storage, name, outside, exactNamesOnly) => {
       const [first, second] = exactNamesOnly ? ['job-1/half', 'job-2/half'] : ['job-1/', ''];
       await writeObject(storage, 'job-1/done', 'kept');
-      await outside.leaveDebris(name, 'job-1/half');
-      await outside.leaveDebris(name, 'job-2/half');
+      await outside.leaveDebris!(name, 'job-1/half');
+      await outside.leaveDebris!(name, 'job-2/half');
       assert.deepEqual(await listPaths(storage, ''), ['job-1/done']);
       assert.equal((await outside.everything(name, 'job-1/half', 'job-2/half')).length, 3);
       assert.equal(await storage.removePartial(first!, { before: new Date(Date.now() - 3_600_000) }), 0);

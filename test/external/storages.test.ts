@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { PgPierError } from '../../errors.ts';
 import { stsEndpoint } from '../../external/aws/awsUri.ts';
+import { parseHttpUri } from '../../external/storage/httpUri.ts';
 import { parseS3Uri } from '../../external/storage/s3Uri.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { findStorage, requireStorage, storages } from '../../external/storage/storages.ts';
@@ -138,6 +139,33 @@ describe('an s3 URI', () => {
     const asks = (more: string) => s3.requiresImplicitAccess(parseUri(`s3://b?${more}`));
     assert.deepEqual([asks(keys), asks('AUTH=implicit'), asks(`${keys}&AWS_ENDPOINT=h`)], [false, true, true]);
     assert.equal(s3.usesAmbientCredentials(parseUri(`s3://b?${keys}&AWS_ENDPOINT=h`)), false);
+  });
+});
+
+describe('an http URI', () => {
+  it('is refused where it is no address of a web server', () => {
+    refuses('http:///p', 'invalid URI: a host is missing after "http://"');
+    for (const host of ['a,b', 'a%2Fb', 'a%40b', 'a:99999', '%00', 'a b']) {
+      refuses(`https://${host}/p`, /^invalid URI: "https:\/\/" needs one host, with or without a port$/);
+    }
+    refuses('http://u%3Av:p@h', 'invalid URI: the name before the host holds a colon');
+    refuses('http://u:HU%SH@h', /^invalid URI: invalid percent-encoding before the host/);
+    refuses('https://h/p', 'external http access disabled', '42501', { ...settings, disableHttp: true });
+  });
+
+  it('becomes what the client needs', () => {
+    assert.deepEqual(parseHttpUri(parseUri('HTTPS://ann:p%40ss@Host.Example:8443/a b//é/%2F/?q=ü&x=%20')), {
+      origin: 'https://host.example:8443',
+      secure: true,
+      hostname: 'host.example',
+      port: 8443,
+      base: '/a%20b//%C3%A9/%2F',
+      query: '?q=%C3%BC&x=%20',
+      credentials: { user: 'ann', password: 'p@ss' },
+      location: 'https://host.example:8443/a b/é',
+    });
+    const plain = parseHttpUri(parseUri('http://[::1]'));
+    assert.deepEqual([plain.hostname, plain.port, plain.base, plain.query, plain.location], ['::1', 80, '', '', 'http://[::1]']);
   });
 });
 

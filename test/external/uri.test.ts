@@ -142,6 +142,8 @@ describe('a redacted URI', () => {
     assert.match(text, /^postgres:\/\/u:redacted@h\/db\?/);
     assert.equal(redactUri('aws-kms:///HUSH?AWS_ACCESS_KEY_ID=id'), 'aws-kms:///redacted?AWS_ACCESS_KEY_ID=id');
     assert.equal(redactUri('gs:///HUSH'), 'gs:///redacted');
+    assert.equal(redactUri('https://ann:HUSH@h:1/p?sig=HUSH&x=HUSH&sig=HUSH'), 'https://ann:redacted@h:1/p?sig=redacted&x=redacted');
+    assert.equal(redactUri('http://HUSH@h/p'), 'http://redacted@h/p');
   });
 
   it('of what cannot be read is an error without the text', () => {
