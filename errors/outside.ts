@@ -32,6 +32,32 @@ export const outsideErrors = {
     text: 'implicit credentials disallowed for {provider} due to --external-io-disable-implicit-credentials flag',
   },
   awsRegionInvalid: { sqlstate: '22023', text: '{parameter} must be the name of a region, such as us-east-1' },
+  gsCredentialsNotSet: {
+    sqlstate: '22023',
+    text: 'CREDENTIALS must be set unless "AUTH" is "implicit"',
+    hint: 'BEARER_TOKEN may take its place.',
+  },
+  gsAuthDefault: {
+    sqlstate: '22023',
+    text: 'AUTH=default needs the setting cloudstorage.gs.default.key, which PgPier does not have',
+    hint: 'Give CREDENTIALS or BEARER_TOKEN, or AUTH=implicit.',
+  },
+  gcpCredentialsInvalid: {
+    sqlstate: '22023',
+    text: 'error getting credentials from CREDENTIALS: {reason}',
+    hint: "CREDENTIALS is a service account's key file (JSON) in base64: base64 -w0 key.json, then percent-encoded.",
+  },
+  bearerTokenInvalid: { sqlstate: '22023', text: 'BEARER_TOKEN is no access token: it holds a blank or a character that is not ASCII' },
+  assumeRoleNotAccount: {
+    sqlstate: '22023',
+    text: 'ASSUME_ROLE must be the address of a service account, or several with commas in between',
+    hint: 'For example ASSUME_ROLE=writer@my-project.iam.gserviceaccount.com',
+  },
+  gsBillingProject: { sqlstate: '22023', text: 'GOOGLE_BILLING_PROJECT must be the id of a project' },
+  gsBillingProjectNotSet: {
+    sqlstate: '22023',
+    text: 'the bucket charges who asks it, and GOOGLE_BILLING_PROJECT is not set: {location}',
+  },
   s3EncryptionMode: {
     sqlstate: '22023',
     text: 'unsupported server encryption mode {mode}. Supported values are `aws:kms` and `AES256`.',
@@ -137,6 +163,11 @@ export const outsideErrors = {
     text: '{endpoint}: assuming the role {role} failed ({cause})',
     hint: 'A store with an AWS_ENDPOINT of its own must serve STS there, as MinIO and Ceph do.',
   },
+  impersonationDenied: {
+    sqlstate: '42501',
+    text: 'access denied: these credentials may not act for the service account {role} ({cause})',
+    hint: 'Each account of an ASSUME_ROLE needs roles/iam.serviceAccountTokenCreator on the next one.',
+  },
   storageCredentialsMissing: {
     sqlstate: '28000',
     text: 'AUTH=implicit: no credentials were found in the environment of PgPier',
@@ -148,7 +179,7 @@ export const outsideErrors = {
   storageRedirected: {
     sqlstate: '08P01',
     text: '{endpoint} redirects to another address, which is not followed',
-    hint: 'Check AWS_REGION and AWS_ENDPOINT.',
+    hint: 'Check the address in the URI, and for S3 AWS_REGION.',
   },
   storageWrongRegion: { sqlstate: '22023', text: 'the bucket is in another region than AWS_REGION says{region}' },
   storageClockSkew: { sqlstate: '28000', text: "{location} finds this machine's clock too far from its own" },
@@ -158,6 +189,7 @@ export const outsideErrors = {
   storageFailed: { sqlstate: '58000', text: '{location}: {operation} failed ({cause})' },
   storageIo: { sqlstate: '58030', text: '{location}: {operation} failed ({cause})' },
   storageChanged: { sqlstate: '58030', text: 'the object changed while it was read: "{path}"' },
+  storageDamaged: { sqlstate: '58030', text: 'the bytes do not agree with their checksum: "{path}"' },
   storageCanceled: { sqlstate: '57014', text: 'canceled while waiting for {location}' },
   addressNotAllowed: { sqlstate: '42501', text: 'connecting to {address} is not allowed: it is {reason}' },
   networkInvalid: { sqlstate: '22023', text: 'invalid network "{network}"', hint: 'Write an address or a CIDR such as 10.0.0.0/8.' },

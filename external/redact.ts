@@ -51,9 +51,9 @@ export function redactUri(text: string): string {
   return formatUri(redactAuthority(redactKey({ ...uri, query })));
 }
 
-/** `gs:///projects/…` without a bucket is the old spelling of a GCP KMS key. */
+/** `gs:///projects/…` without a bucket is the old spelling of a GCP KMS key; a CONNECTION of Databend's form has neither bucket nor path. */
 function redactKey(uri: ExternalUri): ExternalUri {
-  if (!kmsSchemes.has(uri.scheme) && !(uri.scheme === 'gs' && uri.host === '')) return uri;
+  if (!kmsSchemes.has(uri.scheme) && !(uri.scheme === 'gs' && uri.host === '' && uri.path !== '')) return uri;
   const { rawPath: _, ...rest } = uri;
   return { ...rest, path: '/redacted' };
 }

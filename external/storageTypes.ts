@@ -50,6 +50,18 @@ export const storageTypes: readonly StorageType[] = [
     required: ['access_key_id', 'secret_access_key'],
     role: { arn: 'role_arn', externalId: 'external_id', parameter: 'ASSUME_ROLE' },
   },
+  {
+    type: 'gcs',
+    scheme: 'gs',
+    keys: [
+      ['credential', 'CREDENTIALS'],
+      ['endpoint_url', 'GOOGLE_ENDPOINT'],
+    ],
+    flags: [],
+    aliases: {},
+    refused: {},
+    required: ['credential'],
+  },
 ];
 
 /**

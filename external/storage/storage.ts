@@ -34,7 +34,8 @@ export interface Storage {
 
   /**
    * Removes what writers that died left behind: incomplete multipart uploads, temporary files; of objects whose path begins with `prefix`
-   * and that were begun before `before` (default: now). The caller knows that no such writer is alive. Answers how many there were.
+   * and that were begun before `before` (default: now). The caller knows that no such writer is alive. Answers how many there were;
+   * 0 where the store tells nobody and ends them by itself (Google).
    */
   removePartial(prefix: string, options?: { readonly before?: Date; readonly signal?: AbortSignal }): Promise<number>;
 

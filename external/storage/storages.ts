@@ -6,7 +6,8 @@ import { PgPierError } from '../../errors.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
 import { requiresImplicitAccess, usesAmbientCredentials } from '../aws/awsUri.ts';
 import type { Provider } from '../provider.ts';
-import { type ExternalUri, parseUri } from '../uri.ts';
+import { type ExternalUri, parameter, parseUri } from '../uri.ts';
+import { gsRequiresImplicitAccess, parseGsUri } from './gsUri.ts';
 import { parseHttpUri } from './httpUri.ts';
 import { parseNodelocalUri } from './nodelocalUri.ts';
 import { parseS3Uri } from './s3Uri.ts';
@@ -37,6 +38,14 @@ export const storages: readonly StorageProvider[] = [
     requiresImplicitAccess,
     usesAmbientCredentials,
     open: async (target, uri, settings) => (await import('./s3.ts')).openS3(parseS3Uri(uri, settings), target.trusted, settings),
+  },
+  {
+    scheme: 'gs',
+    word: 'gs',
+    validate: parseGsUri,
+    requiresImplicitAccess: gsRequiresImplicitAccess,
+    usesAmbientCredentials: (uri) => parameter(uri, 'AUTH') === 'implicit',
+    open: async (target, uri, settings) => (await import('./gs.ts')).openGs(parseGsUri(uri, settings), target.trusted, settings),
   },
   {
     scheme: 'nodelocal',

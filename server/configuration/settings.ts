@@ -78,7 +78,8 @@ export const settings = [
   { name: 'named-connections-only', description: 'roles other than admins name places by external connections alone, never by URI' },
   {
     name: 'external-io-disable-http',
-    description: 'refuse web servers (http://, https://) and endpoints of one’s own (AWS_ENDPOINT) as storage, to everybody',
+    description:
+      'refuse web servers (http://, https://) and endpoints of one’s own (AWS_ENDPOINT, GOOGLE_ENDPOINT) as storage, to everybody',
   },
   { name: 'external-io-disable-implicit-credentials', description: "refuse the machine's own credentials (AUTH=implicit), to everybody" },
   { name: 'drain-timeout', value: 'SECONDS', description: 'how long open transactions may last after SIGTERM', default: '10' },

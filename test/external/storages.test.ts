@@ -178,10 +178,11 @@ describe('the table of storages', () => {
     const href = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
     const script = `
       import { registerHooks } from 'node:module';
-      registerHooks({ resolve(name, context, next) { if (/@aws-sdk|@smithy/.test(name)) throw new Error('SDK'); return next(name, context); } });
+      registerHooks({ resolve(name, context, next) { if (/@aws-sdk|@smithy|google-auth-library|gaxios/.test(name)) throw new Error('SDK'); return next(name, context); } });
       const { openStorage, requireStorage } = await import(${href('../../external/storage/storages.ts')});
       const { parseUri } = await import(${href('../../external/uri.ts')});
       requireStorage('s3').validate(parseUri('s3://b?${keys}'));
+      requireStorage('gs').validate(parseUri('gs://b?AUTH=implicit'));
       console.log('validated');
       await openStorage({ uri: 's3://b?${keys}', trusted: false }, { nodeId: 1, allowedNetworks: [] }).catch((error) => console.log(error.message));`;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });

@@ -1,0 +1,178 @@
+/** `gs://`: Google Cloud Storage by its JSON API. Loaded in worker processes alone. */
+import { PgPierError } from '../../errors.ts';
+import { Crc32c } from '../../formats/crc32c.ts';
+import { type Egress, openEgress } from '../egress.ts';
+import { GoogleClient } from '../google/client.ts';
+import { GoogleFailure, silentMilliseconds } from '../google/http.ts';
+import { openTokens } from '../google/tokens.ts';
+import { readBody } from './body.ts';
+import { type GsRequest, gsError, provider } from './gsErrors.ts';
+import { gsUpload } from './gsUpload.ts';
+import type { GsUri } from './gsUri.ts';
+import { PartWriter } from './partWriter.ts';
+import { checkObjectPath } from './path.ts';
+import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+
+const googleEndpoint = 'https://storage.googleapis.com';
+const scope = 'https://www.googleapis.com/auth/devstorage.read_write';
+/** Connections that may break without a byte in between. */
+const readAttempts = 3;
+
+type Options = { readonly signal?: AbortSignal };
+
+/** @param services addresses of Google's other services, for tests */
+export async function openGs(
+  uri: GsUri,
+  trusted: boolean,
+  settings: Pick<StorageSettings, 'allowedNetworks'>,
+  services: { readonly iam?: string } = {},
+): Promise<Storage> {
+  const egress = openEgress({ trusted, allowedNetworks: settings.allowedNetworks });
+  return new GsStorage(uri, egress, services);
+}
+
+class GsStorage implements Storage {
+  readonly location: string;
+  readonly #egress: Egress;
+  readonly #endpoint: string;
+  readonly #bucket: string;
+  /** Name prefix of everything here: empty, or with a `/` at its end. */
+  readonly #base: string;
+  /** `userProject=…&` or nothing. */
+  readonly #billing: string;
+  readonly #client: GoogleClient;
+
+  constructor(uri: GsUri, egress: Egress, services: { readonly iam?: string }) {
+    this.#egress = egress;
+    this.#endpoint = uri.endpoint ?? googleEndpoint;
+    this.#bucket = uri.bucket;
+    this.#base = uri.prefix === '' ? '' : `${uri.prefix}/`;
+    this.#billing = uri.billingProject === undefined ? '' : `userProject=${encodeURIComponent(uri.billingProject)}&`;
+    this.location = `gs://${uri.bucket}${uri.prefix === '' ? '' : `/${uri.prefix}`}`;
+    const tokens = openTokens(uri.login, { egress, location: this.location, scope, ...services });
+    this.#client = new GoogleClient({ egress, tokens, endpoint: this.#endpoint, provider });
+  }
+
+  async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
+    const name = this.#name(path);
+    const request = this.#request('write', path, signal);
+    return new PartWriter(gsUpload({ client: this.#client, bucket: this.#bucket, name, billing: this.#billing, request }));
+  }
+
+  async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {
+    const object = this.#object(path);
+    const request = this.#request('read', path, signal);
+    const toError = (error: unknown) => gsError(error, request);
+    if (end !== undefined && end <= start) {
+      await this.#client.json({ method: 'GET', url: `${object}?${this.#billing}fields=size`, signal }).catch((error) => {
+        throw toError(error);
+      });
+      return;
+    }
+    const whole = start === 0 && end === undefined;
+    let stored: string | undefined;
+    const get = async (from: number, version: string | undefined) => {
+      const range = from === 0 && end === undefined ? {} : { range: `bytes=${from}-${end === undefined ? '' : end - 1}` };
+      const unchanged = version === undefined ? '' : `&ifGenerationMatch=${version}`;
+      try {
+        const stream = await this.#client.send({
+          method: 'GET',
+          url: `${object}?${this.#billing}alt=media${unchanged}`,
+          // The bytes as they are stored: Google would unpack an object whose content-encoding is gzip, and then ignore ranges.
+          headers: { ...range, 'accept-encoding': 'gzip' },
+          signal,
+        });
+        const { 'x-goog-generation': generation, 'x-goog-hash': hash } = stream.headers;
+        if (typeof generation !== 'string' || (from > 0 && stream.statusCode !== 206)) {
+          stream.destroy();
+          throw new PgPierError('storageProtocol', { endpoint: this.#endpoint, provider, cause: 'no object' });
+        }
+        stored ??= /crc32c=([A-Za-z0-9+/]{6}==)/.exec(String(hash ?? ''))?.[1];
+        return { stream, version: generation };
+      } catch (error) {
+        if (error instanceof GoogleFailure && error.status === 416) return undefined;
+        throw error;
+      }
+    };
+    const bytes = readBody({ get, start, end, signal, toError, silentMilliseconds, attempts: readAttempts });
+    if (!whole) return yield* bytes;
+    const sum = new Crc32c();
+    for await (const chunk of bytes) {
+      sum.update(chunk);
+      yield chunk;
+    }
+    if (stored !== undefined && stored !== sum.base64()) throw new PgPierError('storageDamaged', { path });
+  }
+
+  async *list(prefix: string, { after, signal }: Options & { readonly after?: string } = {}): AsyncIterable<StoredObject> {
+    const request = this.#request('list', undefined, signal);
+    const text = (value: string) => encodeURIComponent(this.#base + value);
+    const from = after === undefined ? '' : `&startOffset=${text(after)}`;
+    const fields = 'fields=kind,nextPageToken,items(name,size)';
+    const url = `${this.#objects()}?${this.#billing}prefix=${text(prefix)}${from}&maxResults=1000&${fields}`;
+    let token: string | undefined;
+    do {
+      const next: string = token === undefined ? '' : `&pageToken=${encodeURIComponent(token)}`;
+      let page: Page;
+      try {
+        page = await this.#client.json({ method: 'GET', url: url + next, signal });
+      } catch (error) {
+        throw gsError(error, request);
+      }
+      if (page.kind !== 'storage#objects') throw this.#notGs('no listing');
+      for (const { name, size } of page.items ?? []) {
+        const path = name.slice(this.#base.length);
+        // `startOffset` names the first one, not the one before it. A name that ends in "/" is how consoles draw an empty folder.
+        if (name.startsWith(this.#base) && path !== after && !path.endsWith('/')) yield { path, size: Number(size) };
+      }
+      if (page.nextPageToken !== undefined && page.nextPageToken === token) throw this.#notGs('a listing without end');
+      token = page.nextPageToken || undefined;
+    } while (token !== undefined);
+  }
+
+  async delete(path: string, { signal }: Options = {}): Promise<void> {
+    const request = this.#request('delete', path, signal);
+    try {
+      const answer = await this.#client.send({ method: 'DELETE', url: `${this.#object(path)}?${this.#billing}`, accept: [404], signal });
+      answer.resume();
+    } catch (error) {
+      throw gsError(error, request);
+    }
+  }
+
+  /** Google tells nobody which uploads are unfinished; they end by themselves after a week, and are not charged for. */
+  async removePartial(): Promise<number> {
+    return 0;
+  }
+
+  async close(): Promise<void> {
+    this.#egress.close();
+  }
+
+  #objects(): string {
+    return `/storage/v1/b/${encodeURIComponent(this.#bucket)}/o`;
+  }
+
+  #object(path: string): string {
+    return `${this.#objects()}/${encodeURIComponent(this.#name(path))}`;
+  }
+
+  #name(path: string): string {
+    return this.#base + checkObjectPath(path);
+  }
+
+  #request(operation: GsRequest['operation'], path: string | undefined, signal: AbortSignal | undefined): GsRequest {
+    const billed = this.#billing !== '';
+    return { operation, location: this.location, endpoint: this.#endpoint, billed, ...(path === undefined ? {} : { path }), signal };
+  }
+
+  #notGs(cause: string): PgPierError {
+    return new PgPierError('storageProtocol', { endpoint: this.#endpoint, provider, cause });
+  }
+}
+
+interface Page {
+  readonly kind?: unknown;
+  readonly nextPageToken?: string;
+  readonly items?: readonly { readonly name: string; readonly size: string }[];
+}

@@ -1,0 +1,353 @@
+/** Servers that are not what a `gs://` URI says, or that do what a fake does not: refuse, lose, break off, lie. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describe, it, type TestContext } from 'node:test';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { checkStorage } from '../../external/storage/check.ts';
+import type { Storage, StorageSettings } from '../../external/storage/storage.ts';
+import { openStorage } from '../../external/storage/storages.ts';
+import { Crc32c } from '../../formats/crc32c.ts';
+import { freePort } from '../servers/postgres.ts';
+import { serve, serveTcp, serveTls } from './faultServer.ts';
+import { listPaths, readObject, rejectsWith, writeObject } from './storageContract.ts';
+
+const settings: StorageSettings = { nodeId: 1, allowedNetworks: [] };
+const token = 'ya29.hush-hush';
+const uri = (endpoint: string, more = '') =>
+  `gs://bucket/path?BEARER_TOKEN=${token}&GOOGLE_ENDPOINT=${encodeURIComponent(endpoint)}${more}`;
+const check = (endpoint: string, more?: string) =>
+  checkStorage({ uri: uri(endpoint, more), trusted: true }, settings, new AbortController().signal);
+const open = (endpoint: string) => openStorage({ uri: uri(endpoint), trusted: true }, settings);
+
+const refuse = (response: ServerResponse, status: number, reason: string, message = 'SECRET-TEXT') =>
+  void response
+    .writeHead(status, { 'content-type': 'application/json' })
+    .end(JSON.stringify({ error: { code: status, message, errors: [{ reason, message, domain: 'global' }] } }));
+const sumOf = (bytes: Buffer): string => {
+  const sum = new Crc32c();
+  sum.update(bytes);
+  return sum.base64();
+};
+
+describe('Google Cloud Storage behind a wrong or broken address', { concurrency: true }, () => {
+  it('a closed port is 08001, soon', async () => {
+    const started = Date.now();
+    const port = await freePort();
+    await rejectsWith(() => check(`http://127.0.0.1:${port}`), '08001', /cannot reach http:\/\/127\.0\.0\.1:\d+: ECONNREFUSED$/);
+    assert.ok(Date.now() - started < 8_000, `${Date.now() - started} ms`);
+  });
+
+  it('a name that does not exist is 08001', async () => {
+    await rejectsWith(
+      () => check('http://no-such-host.invalid'),
+      '08001',
+      /cannot reach http:\/\/no-such-host\.invalid: (ENOTFOUND|EAI_AGAIN)$/,
+    );
+  });
+
+  it('a server that accepts and never answers ends CREATE after 15 seconds', async (t) => {
+    const endpoint = `http://127.0.0.1:${await serveTcp(t)}`;
+    const started = Date.now();
+    await rejectsWith(() => check(endpoint), '08006', /no answer from http:\/\/127\.0\.0\.1:\d+ in time$/);
+    assert.ok(Date.now() - started < 25_000, `${Date.now() - started} ms`);
+  });
+
+  it('a cancelled CREATE ends at once', async (t) => {
+    const { endpoint } = await serve(t, () => {});
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 200);
+    const started = Date.now();
+    await rejectsWith(() => checkStorage({ uri: uri(endpoint), trusted: true }, settings, controller.signal), '57014', /: canceled/);
+    assert.ok(Date.now() - started < 3_000);
+  });
+
+  it('a web server that answers everything with HTML is not taken for Google', async (t) => {
+    for (const [status, sqlstate] of [
+      [200, '08P01'],
+      [400, '08P01'],
+      [403, '42501'],
+      [500, '58000'],
+    ] as const) {
+      const { endpoint } = await serve(t, (_, response) => {
+        response.writeHead(status, { 'content-type': 'text/html' }).end('<!doctype html><html><body><p>Hello<br>SECRET-PAGE</body></html>');
+      });
+      await rejectsWith(() => check(endpoint), sqlstate, /^(?!.*(SECRET|Hello))/s);
+      const storage = await open(endpoint);
+      if (status === 200) {
+        await rejectsWith(() => listPaths(storage, ''), '08P01', /does not answer as Google Cloud Storage does/);
+        await rejectsWith(() => readObject(storage, 'x'), '08P01', /does not answer as Google Cloud Storage does/);
+      }
+      await storage.close();
+    }
+  });
+
+  it('what is not HTTP at all is 08P01', async (t) => {
+    const port = await serveTcp(t, (socket) => void socket.end('SSH-2.0-OpenSSH_9.2\r\n'));
+    await rejectsWith(() => check(`http://127.0.0.1:${port}`), '08P01', /\(not HTTP\)$/);
+  });
+
+  it('a redirect to the metadata service is not followed, nor is any other, nor the address of an upload session', async (t) => {
+    const trap = await serve(t, (_, response) => response.end('trapped'));
+    for (const [status, location] of [
+      [301, 'http://169.254.169.254/computeMetadata/v1/'],
+      [302, trap.endpoint],
+      [307, trap.endpoint],
+      [308, trap.endpoint],
+    ] as const) {
+      const { endpoint } = await serve(t, (_, response) => void response.writeHead(status, { location }).end());
+      await rejectsWith(() => check(endpoint), '08P01', /redirects to another address, which is not followed$/);
+    }
+    const { endpoint, requests } = await serve(t, (request, response) => {
+      if (request.method === 'POST') return void response.writeHead(200, { location: `${trap.endpoint}/session` }).end();
+      refuse(response, 403, 'forbidden');
+    });
+    const storage = await open(endpoint);
+    await rejectsWith(() => writeObject(storage, 'x', Buffer.alloc(17 * 1024 * 1024)), '42501', /may not write/);
+    await storage.close();
+    assert.ok(requests.includes('PUT /session'), requests.join());
+    assert.deepEqual(trap.requests, []);
+  });
+
+  it('link-local addresses are refused to administrators too, by address and by name', async () => {
+    for (const host of ['169.254.169.254', '[fe80::1]', '[::ffff:169.254.169.254]', '0xa9fea9fe', '[fd20:ce::254]']) {
+      await rejectsWith(() => check(`http://${host}`), '42501', /is not allowed: it is link-local or a metadata service$/);
+    }
+  });
+
+  it('each refusal has its own error, and its text is not repeated', async (t) => {
+    const answer = async (status: number, reason: string) => (await serve(t, (_, response) => refuse(response, status, reason))).endpoint;
+    const cases: readonly [number, string, string, RegExp][] = [
+      [401, 'authError', '28000', /gs:\/\/bucket\/path does not accept these credentials \(authError\)$/],
+      [403, 'forbidden', '42501', /these credentials may not write at gs:\/\/bucket\/path$/],
+      [404, 'notFound', '58P01', /bucket does not exist: gs:\/\/bucket\/path$/],
+      [400, 'required', '22023', /the bucket charges who asks it, and GOOGLE_BILLING_PROJECT is not set: gs:\/\/bucket\/path$/],
+      [400, 'invalid', '58000', /write failed \(invalid, HTTP 400\)$/],
+      [413, 'uploadTooLarge', '54000', /larger than/],
+    ];
+    for (const [status, reason, sqlstate, text] of cases)
+      await rejectsWith(async () => check(await answer(status, reason)), sqlstate, text);
+  });
+
+  it('a busy server is asked four times with growing pauses, another one once', async (t) => {
+    for (const [status, reason, times, sqlstate] of [
+      [503, 'backendError', 4, '53000'],
+      [429, 'rateLimitExceeded', 4, '53000'],
+      [403, 'userRateLimitExceeded', 4, '53000'],
+      [500, 'internalError', 4, '58000'],
+      [403, 'forbidden', 1, '42501'],
+      [412, 'conditionNotMet', 1, '58030'],
+    ] as const) {
+      const { endpoint, requests } = await serve(t, (_, response) => refuse(response, status, reason));
+      const storage = await open(endpoint);
+      await rejectsWith(() => listPaths(storage, ''), sqlstate, /./);
+      await storage.close();
+      assert.equal(requests.length, times, reason);
+    }
+  });
+
+  it('GOOGLE_BILLING_PROJECT is named in every request', async (t) => {
+    const { endpoint, requests } = await serve(t, (_, response) => refuse(response, 403, 'forbidden'));
+    const storage = await openStorage({ uri: uri(endpoint, '&GOOGLE_BILLING_PROJECT=payer-1'), trusted: true }, settings);
+    const works: (() => Promise<unknown>)[] = [
+      () => writeObject(storage, 'x', 'y'),
+      () => writeObject(storage, 'x', Buffer.alloc(9 << 20)),
+      () => readObject(storage, 'x'),
+      () => readObject(storage, 'x', { start: 1, end: 1 }),
+      () => storage.delete('x'),
+      () => listPaths(storage, ''),
+    ];
+    for (const work of works) await assert.rejects(work);
+    await storage.close();
+    assert.equal(requests.length, works.length);
+    for (const request of requests) assert.match(request, /[?&]userProject=payer-1(&|$)/);
+  });
+
+  it('the right that is missing is named: write, list, read or delete', async (t) => {
+    const marker = 'path/crdb_external_storage_location';
+    const denied = async (kind: string) => {
+      const { endpoint } = await serve(t, (request, response) => {
+        const [path = '', query = ''] = request.url!.split('?');
+        const asked = request.method === 'POST' ? 'write' : path.endsWith('/o') ? 'list' : request.method === 'DELETE' ? 'delete' : 'read';
+        if (asked === kind) return refuse(response, 403, 'forbidden');
+        if (asked === 'list') return void response.end(JSON.stringify({ kind: 'storage#objects', items: [{ name: marker, size: '1' }] }));
+        if (query.includes('alt=media')) return void response.writeHead(200, { 'x-goog-generation': '1' }).end('other bytes');
+        const content = Buffer.from('a CockroachDB cluster has been configured to read and write to this location');
+        response.end(JSON.stringify({ generation: '1', size: String(content.length), crc32c: sumOf(content) }));
+      });
+      return endpoint;
+    };
+    for (const [kind, text] of [
+      ['write', /^failed to write a sentinel ExternalStorage file: access denied: these credentials may not write/],
+      ['list', /^failed to list sentinel ExternalStorage file: access denied: these credentials may not list/],
+      ['read', /^failed to read sentinel ExternalStorage file: access denied: these credentials may not read/],
+    ] as const) {
+      await rejectsWith(async () => check(await denied(kind)), '42501', text);
+    }
+    await rejectsWith(async () => check(await denied('none')), '58030', /^content mismatch, expected: .* but found: "other bytes"$/);
+    const storage = await open(await denied('delete'));
+    await rejectsWith(() => storage.delete('x'), '42501', /may not delete/);
+    await storage.close();
+  });
+
+  it('a read that breaks off goes on where it was, as long as the object is the same', async (t) => {
+    const text = 'abcdefghijklmnopqrstuvwxyz'.repeat(1000);
+    let changed = false;
+    const asked: string[] = [];
+    const { endpoint } = await serve(t, (request, response) => {
+      const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
+      asked.push(`${from} ${/ifGenerationMatch=\d+/.exec(request.url!)?.[0] ?? ''}`);
+      if (changed) return refuse(response, 412, 'conditionNotMet');
+      const headers = {
+        'x-goog-generation': '17',
+        'x-goog-hash': `crc32c=${sumOf(Buffer.from(text))},md5=x`,
+        'content-length': text.length - from,
+      };
+      response.writeHead(from ? 206 : 200, headers);
+      if (from >= 20_000) return void response.end(text.slice(from));
+      response.write(text.slice(from, from + 10_000), () => setTimeout(() => response.destroy(), 50));
+    });
+    const storage = await open(endpoint);
+    assert.equal(String(await readObject(storage, 'x')), text);
+    assert.deepEqual(asked, ['0 ', '10000 ifGenerationMatch=17', '20000 ifGenerationMatch=17']);
+    await rejectsWith(
+      async () => {
+        for await (const _ of storage.read('x')) changed = true;
+      },
+      '58030',
+      /^the object changed while it was read: "x"$/,
+    );
+    await storage.close();
+  });
+
+  it('bytes that do not agree with their checksum are an error: read, and written, where the object is removed again', async (t) => {
+    const { endpoint, requests } = await serve(t, (request, response) => {
+      if (request.method === 'GET')
+        return void response.writeHead(200, { 'x-goog-generation': '1', 'x-goog-hash': 'crc32c=AAAAAA==' }).end('text');
+      if (request.method === 'DELETE') return void response.writeHead(204).end();
+      response.end(JSON.stringify({ generation: '42', size: '4', crc32c: 'AAAAAA==' }));
+    });
+    const storage = await open(endpoint);
+    await rejectsWith(() => readObject(storage, 'x'), '58030', /do not agree with their checksum: "x"$/);
+    await rejectsWith(() => writeObject(storage, 'x', 'text'), '58030', /do not agree with their checksum: "x"$/);
+    assert.equal(requests.at(-1), 'DELETE /storage/v1/b/bucket/o/path%2Fx?ifGenerationMatch=42');
+    await storage.close();
+  });
+
+  it('TLS with a certificate that nobody signed, with one of another name, and with a server that has none is 08001', async (t) => {
+    const server = await serveTls(t, 'localhost', (_, response) => void response.end());
+    if (server === undefined) return t.skip('TLS: no openssl on the PATH');
+    await rejectsWith(
+      () => check(`https://localhost:${server.port}`),
+      '08001',
+      /TLS with https:\/\/localhost:\d+ failed: DEPTH_ZERO_SELF_SIGNED_CERT$/,
+    );
+    const authorities = getCACertificates('default');
+    setDefaultCACertificates([readFileSync(server.certificate, 'utf8')]);
+    t.after(() => setDefaultCACertificates(authorities));
+    await rejectsWith(
+      () => check(`https://127.0.0.1:${server.port}`),
+      '08001',
+      /TLS with https:\/\/127\.0\.0\.1:\d+ failed: ERR_TLS_CERT_ALTNAME_INVALID$/,
+    );
+    const plain = await serve(t, (_, response) => response.end());
+    await rejectsWith(() => check(plain.endpoint.replace('http', 'https')), '08001', /TLS with .* failed: /);
+  });
+});
+
+/** A session as Google describes it: bytes in order, in multiples of 256 KiB until the last, as many as the server likes of each request. */
+async function serveUploads(
+  t: TestContext,
+  fault: (part: number, request: IncomingMessage) => 'lose' | 'half' | 'break' | 'busy' | undefined,
+) {
+  let have = Buffer.alloc(0);
+  let part = 0;
+  const log: string[] = [];
+  let made: Buffer | undefined;
+  const { endpoint } = await serve(t, async (request, response) => {
+    const chunks: Buffer[] = [];
+    try {
+      for await (const chunk of request) chunks.push(chunk);
+    } catch {
+      return;
+    }
+    const body = Buffer.concat(chunks);
+    const range = request.headers['content-range'] ?? '';
+    log.push(`${request.method} ${range}`.trim());
+    if (request.method === 'POST') return void response.writeHead(200, { location: `${endpoint}/upload/session?upload_id=1` }).end();
+    if (request.method === 'DELETE') return void response.writeHead(499).end();
+    const object = () => response.end(JSON.stringify({ generation: '1', size: String(made!.length), crc32c: sumOf(made!) }));
+    const incomplete = () => response.writeHead(308, have.length === 0 ? {} : { range: `bytes=0-${have.length - 1}` }).end();
+    if (range === 'bytes */*') return void (made === undefined ? incomplete() : object());
+    const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(range) ?? [];
+    assert.equal(Number(first), have.length, `${range} when there are ${have.length}`);
+    assert.equal(Number(last) - Number(first) + 1, body.length);
+    if (total === '*') assert.equal(body.length % (256 * 1024), 0);
+    const wrong = fault(++part, request);
+    if (wrong === 'busy') return refuse(response, 503, 'backendError');
+    if (wrong === 'break') return void request.socket.destroy();
+    have = Buffer.concat([have, wrong === 'half' ? body.subarray(0, 3 * 256 * 1024) : body]);
+    if (total !== '*' && have.length === Number(total)) {
+      assert.equal(request.headers['x-goog-hash'], `crc32c=${sumOf(have)}`);
+      made = have;
+    }
+    if (wrong === 'lose') return void request.socket.destroy();
+    made === undefined ? incomplete() : object();
+  });
+  return { endpoint, log, made: () => made };
+}
+
+describe('A resumable upload', { concurrency: true }, () => {
+  const pattern = Buffer.alloc(20 * 1024 * 1024 + 5);
+  for (let at = 0; at < pattern.length; at += 4096) pattern.writeUInt32LE(at, at - (at % 4));
+  const mebibytes = (storage: Storage, path: string) =>
+    writeObject(storage, path, ...Array.from({ length: 21 }, (_, index) => pattern.subarray(index << 20, (index + 1) << 20)));
+
+  for (const [what, fault] of [
+    ['whose parts arrive in part', (part: number) => (part <= 4 ? 'half' : undefined)],
+    ['whose answers are lost', (part: number) => (part % 2 === 1 ? 'lose' : undefined)],
+    ['whose connections break', (part: number) => (part % 2 === 1 ? 'break' : undefined)],
+    ['to a server that is busy now and then', (part: number) => (part % 3 === 0 ? 'busy' : undefined)],
+  ] as const) {
+    it(`${what} ends with the bytes that were written`, async (t) => {
+      const { endpoint, made, log } = await serveUploads(t, fault);
+      const storage = await open(endpoint);
+      await mebibytes(storage, 'x');
+      await storage.close();
+      assert.ok(made()?.equals(pattern), log.join('\n'));
+    });
+  }
+
+  it('has parts of 8 MiB, and the last one says how long the object is', async (t) => {
+    const { endpoint, log } = await serveUploads(t, () => undefined);
+    const storage = await open(endpoint);
+    await mebibytes(storage, 'x');
+    await storage.close();
+    const size = pattern.length;
+    assert.deepEqual(log, ['POST', 'PUT bytes 0-8388607/*', 'PUT bytes 8388608-16777215/*', `PUT bytes 16777216-${size - 1}/${size}`]);
+  });
+
+  it('that cannot go on fails after four attempts, and abort ends the session', async (t) => {
+    const { endpoint, log } = await serveUploads(t, () => 'busy');
+    const storage = await open(endpoint);
+    await rejectsWith(() => mebibytes(storage, 'x'), '53000', /too busy \(backendError\)$/);
+    await storage.close();
+    const sent = log.filter((line) => line.startsWith('PUT bytes 0-'));
+    assert.equal(sent.length, 4);
+    assert.equal(log.at(-1), 'DELETE');
+  });
+
+  it('that was cancelled ends its session', async (t) => {
+    const { endpoint, log, made } = await serveUploads(t, () => undefined);
+    const storage = await open(endpoint);
+    const controller = new AbortController();
+    const writer = await storage.write('x', { signal: controller.signal });
+    await writer.write(pattern);
+    controller.abort();
+    await rejectsWith(() => writer.finish(), '57014', /^canceled/);
+    await writer.abort();
+    await storage.close();
+    assert.equal(log.at(-1), 'DELETE');
+    assert.equal(made(), undefined);
+  });
+});
