@@ -183,6 +183,13 @@ export const outsideErrors = {
   },
   storageWrongRegion: { sqlstate: '22023', text: 'the bucket is in another region than AWS_REGION says{region}' },
   storageClockSkew: { sqlstate: '28000', text: "{location} finds this machine's clock too far from its own" },
+  s3Archived: { sqlstate: '55000', text: 'the object is archived, and must be restored at the store before it can be read: "{path}"' },
+  s3StorageClassUnknown: { sqlstate: '22023', text: '{location} does not know the storage class that S3_STORAGE_CLASS names' },
+  s3KmsKeyUnusable: {
+    sqlstate: '22023',
+    text: '{location} cannot encrypt as AWS_SERVER_ENC_MODE and AWS_SERVER_KMS_ID say ({cause})',
+    hint: 'The store must know the key, and these credentials must be allowed to use it.',
+  },
   storageBusy: { sqlstate: '53000', text: '{endpoint} is too busy ({cause})' },
   storageFull: { sqlstate: '53100', text: 'no space left at {location}' },
   storageTooLarge: { sqlstate: '54000', text: 'the object is larger than {location} can take' },

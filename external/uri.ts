@@ -45,11 +45,16 @@ export function parseUri(text: string): ExternalUri {
   if (/[\\^`{|}/]/.test(rawHost)) throw invalid('invalid character in host name');
   // A list of brokers has a colon in every member; only what follows the last one is looked at, as in Go.
   if (/:[^\]:]*$/.test(rawHost) && !/:\d*$/.test(rawHost)) throw invalid('invalid port after host');
+  const host = percentDecode(rawHost, 'host');
+  const path = percentDecode(rawPath, 'path');
+  // Places are shown in messages, which a zero byte would end.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (/[\x00-\x1f\x7f]/.test(host + path)) throw invalid('its host or path holds a percent-encoded control character');
   return {
     scheme: scheme.toLowerCase(),
     ...(at < 0 ? {} : { userinfo: authority.slice(0, at) }),
-    host: percentDecode(rawHost, 'host'),
-    path: percentDecode(rawPath, 'path'),
+    host,
+    path,
     rawPath,
     query,
     parameters: parseQuery(query),

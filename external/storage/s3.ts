@@ -28,6 +28,8 @@ import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject
 const regionMilliseconds = 5_000;
 /** Where to ask for the region of a bucket or, for stores that have none, for everything. */
 const anyRegion = 'us-east-1';
+/** Amazon's limit, in bytes of UTF-8. */
+const longestKey = 1024;
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -195,7 +197,9 @@ class S3Storage implements Storage {
   }
 
   #key(path: string): string {
-    return this.#base + checkObjectPath(path);
+    const key = this.#base + checkObjectPath(path);
+    if (Buffer.byteLength(key) > longestKey) throw new PgPierError('storageNameTooLong', { path });
+    return key;
   }
 
   #request(operation: S3Request['operation'], path: string | undefined, signal: AbortSignal | undefined): S3Request {

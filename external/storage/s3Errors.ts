@@ -66,14 +66,15 @@ const byCode: Readonly<Record<string, ErrorName>> = {
   QuotaExceeded: 'storageFull',
   InsufficientStorage: 'storageFull',
   EntityTooLarge: 'storageTooLarge',
-  InvalidObjectState: 'storageAccessDenied',
+  InvalidObjectState: 's3Archived',
   PreconditionFailed: 'storageChanged',
+  InvalidStorageClass: 's3StorageClassUnknown',
 };
 
 function answerError(thrown: Thrown, request: S3Request): PgPierError {
   const { operation, location, endpoint } = request;
   const status = thrown.$metadata?.httpStatusCode ?? thrown.$response?.statusCode;
-  const code = [thrown.Code, thrown.name].find((text) => typeof text === 'string' && /^[A-Za-z][A-Za-z0-9.]{2,63}$/.test(text)) as
+  const code = [thrown.Code, thrown.name].find((text) => typeof text === 'string' && /^[A-Za-z][A-Za-z0-9.:]{2,63}$/.test(text)) as
     | string
     | undefined;
   const values = { operation, location, endpoint, path: request.path ?? '', provider: 's3', cause: code ?? 'no code' };
@@ -83,8 +84,9 @@ function answerError(thrown: Thrown, request: S3Request): PgPierError {
     return fail('storageWrongRegion', { region: region && /^[a-z0-9-]+$/.test(region) ? `; it is in ${region}` : '' });
   }
   if (status !== undefined && status > 301 && status < 400 && status !== 304) return fail('storageRedirected', values);
-  const known = code === undefined ? undefined : byCode[code];
+  const known = code === undefined ? undefined : (byCode[code] ?? (/^kms[.:]/i.test(code) ? 's3KmsKeyUnusable' : undefined));
   if (known) return fail(known, values);
+  if (code === 'XMinioInvalidObjectName') return fail('storagePathInvalid', { path: JSON.stringify(values.path) });
   if (status === 507) return fail('storageFull', values);
   if (status === 503 || status === 429) return fail('storageBusy', values);
   // Answers without an S3 code: a HEAD, a proxy in between, or no S3 server at all.

@@ -1,6 +1,8 @@
 /** Servers that are not what the URI says. Each answers on loopback in a way that no real S3 server can be made to. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import tls from 'node:tls';
 import { checkStorage } from '../../external/storage/check.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { openStorage } from '../../external/storage/storages.ts';
@@ -112,7 +114,7 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
     }
   });
 
-  it('a server that is overloaded is 53000, a full one 53100', async (t) => {
+  it('a server that is overloaded is 53000, a full one 53100, an archive 55000', async (t) => {
     const answer = (status: number, code: string) =>
       serve(t, (_, response) => {
         response
@@ -129,6 +131,9 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
       /these credentials may not write at s3:\/\/bucket\/path$/,
     );
     await rejectsWith(async () => check((await answer(403, 'RequestTimeTooSkewed')).endpoint), '28000', /clock/);
+    const archive = await open((await answer(403, 'InvalidObjectState')).endpoint);
+    await rejectsWith(() => readObject(archive, 'old'), '55000', /^the object is archived, and must be restored at the store .*: "old"$/);
+    await archive.close();
     await rejectsWith(async () => check((await answer(400, 'ExpiredToken')).endpoint), '28000', /the session token has expired$/);
   });
 
@@ -190,6 +195,19 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
       /^the object changed while it was read: "x"$/,
     );
     await storage.close();
+  });
+
+  it('a certificate of another name is refused although its authority is trusted', async (t) => {
+    const server = await serveTls(t, 'storage.example', (_, response) => void response.writeHead(200, { etag: '"x"' }).end());
+    if (server === undefined) return t.skip('TLS: no openssl on the PATH');
+    const before = tls.getCACertificates('default');
+    t.after(() => tls.setDefaultCACertificates(before));
+    tls.setDefaultCACertificates([...before, readFileSync(server.certificate, 'utf8')]);
+    await rejectsWith(
+      () => check(`https://localhost:${server.port}`),
+      '08001',
+      /TLS with https:\/\/localhost:\d+ failed: ERR_TLS_CERT_ALTNAME_INVALID$/,
+    );
   });
 
   it('TLS that cannot be trusted is an error of its own, and AWS_SKIP_TLS_VERIFY passes it', async (t) => {

@@ -70,6 +70,7 @@ describe('a URI is read as Go reads it', () => {
     refuses(() => parseUri('s3:bucket'), /"\/\/" is missing after "s3:"/);
     refuses(() => parseUri('1s3://b'), /no scheme/);
     refuses(() => parseUri('s3://b/\u0001'), /control character/);
+    for (const text of ['s3://b/a%00b', 's3://b/a%0a', 's3://a%7fb/']) refuses(() => parseUri(text), /percent-encoded control character/);
     refuses(() => parseUri('s3://b/%zz'), /percent-encoding in the path/);
     refuses(() => parseUri('s3://b/%ff'), /percent-encoding in the path/);
     refuses(() => parseUri('kafka://h:port'), /invalid port/);

@@ -26,32 +26,36 @@ export type S3Server = {
   readonly secretKey: string;
   /** Exists and is empty, except for a server from the environment. */
   readonly bucket: string;
+  /** Where versitygw, started from its binary, keeps objects as files. */
+  readonly folder?: string;
   stop(): Promise<void>;
 };
+
+type Environment = Readonly<Record<string, string>>;
 
 export type MissingS3 = { readonly missing: string };
 
 const bucket = 'pgpier-test';
 const keys = { accessKey: 'AKPGPIERTEST', secretKey: 'a+secret/with+signs=%' };
 
-/** Any server, or one of a kind. Answers why there is none; throws when one is there and does not come up. */
-export async function startS3(kind?: S3Kind): Promise<S3Server | MissingS3> {
+/** Any server, or one of a kind. Answers why there is none; throws when one is there and does not come up. `environment` is MinIO's: MINIO_… */
+export async function startS3(kind?: S3Kind, environment: Environment = {}): Promise<S3Server | MissingS3> {
   const address = process.env.PGPIER_TEST_S3;
   if (address && kind === undefined) return fromEnvironment(address);
   const reasons: string[] = [];
   for (const candidate of kind ? [kind] : (['minio', 'versitygw', 'radosgw'] as const)) {
-    const started = await startKind(candidate);
+    const started = await startKind(candidate, environment);
     if (!('missing' in started)) return started;
     reasons.push(started.missing);
   }
   return { missing: reasons.join('; ') };
 }
 
-async function startKind(kind: S3Kind): Promise<S3Server | MissingS3> {
-  if (kind !== 'minio') return await startLocal(kind);
-  const container = await startMinioContainer();
+async function startKind(kind: S3Kind, environment: Environment): Promise<S3Server | MissingS3> {
+  if (kind !== 'minio') return await startLocal(kind, {});
+  const container = await startMinioContainer(environment);
   if (!('missing' in container)) return container;
-  const local = await startLocal(kind);
+  const local = await startLocal(kind, environment);
   return 'missing' in local ? { missing: `${container.missing}; ${local.missing}` } : local;
 }
 
@@ -67,7 +71,7 @@ function fromEnvironment(address: string): S3Server {
   };
 }
 
-async function startLocal(kind: S3Kind): Promise<S3Server | MissingS3> {
+async function startLocal(kind: S3Kind, environment: Environment): Promise<S3Server | MissingS3> {
   const missing = (kind === 'radosgw' ? ['radosgw', 'radosgw-admin', 'ceph', 'ceph-mon', 'ceph-osd', 'monmaptool'] : [kind]).find(
     (name) => !findBinary(name),
   );
@@ -76,7 +80,7 @@ async function startLocal(kind: S3Kind): Promise<S3Server | MissingS3> {
   const port = await freePort();
   const running = await (kind === 'radosgw'
     ? startRadosgw({ home, port, ...keys })
-    : startGoServer(kind, findBinary(kind)!, home, port)
+    : startGoServer(kind, findBinary(kind)!, home, port, environment)
   ).catch((error: unknown) => {
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });
     throw error;
@@ -90,6 +94,7 @@ async function startLocal(kind: S3Kind): Promise<S3Server | MissingS3> {
     endpoint: `http://127.0.0.1:${port}`,
     ...keys,
     bucket,
+    ...(kind === 'versitygw' ? { folder: join(home, 'data', bucket) } : {}),
     async stop() {
       // Ceph's daemons take ten seconds to say goodbye to each other; there is nothing to keep.
       for (const { pid } of running) await end(pid, kind === 'radosgw' ? 'SIGKILL' : 'SIGTERM');
@@ -98,7 +103,7 @@ async function startLocal(kind: S3Kind): Promise<S3Server | MissingS3> {
     },
   };
   try {
-    await makeBucket(server);
+    await makeBucket(server, environment.MINIO_SITE_REGION);
     return server;
   } catch (error) {
     const log = readFileSync(join(home, 'log'), 'utf8').slice(-1500);
@@ -107,7 +112,13 @@ async function startLocal(kind: S3Kind): Promise<S3Server | MissingS3> {
   }
 }
 
-async function startGoServer(kind: 'minio' | 'versitygw', binary: string, home: string, port: number): Promise<{ pid: number }[]> {
+async function startGoServer(
+  kind: 'minio' | 'versitygw',
+  binary: string,
+  home: string,
+  port: number,
+  environment: Environment,
+): Promise<{ pid: number }[]> {
   const data = join(home, 'data');
   mkdirSync(data);
   mkdirSync(join(home, 'iam'));
@@ -125,7 +136,7 @@ async function startGoServer(kind: 'minio' | 'versitygw', binary: string, home: 
         ];
   const child = spawn(binary, args as string[], {
     cwd: home,
-    env: { PATH: process.env.PATH, HOME: home, ...(env as Record<string, string>) },
+    env: { PATH: process.env.PATH, HOME: home, ...(env as Environment), ...environment },
     stdio: ['ignore', log, log],
     detached: true,
   });
@@ -135,7 +146,7 @@ async function startGoServer(kind: 'minio' | 'versitygw', binary: string, home: 
   return [{ pid: child.pid! }];
 }
 
-async function startMinioContainer(): Promise<S3Server | MissingS3> {
+async function startMinioContainer(environment: Environment): Promise<S3Server | MissingS3> {
   try {
     execFileSync('docker', ['info'], { stdio: 'ignore', timeout: 5_000 });
   } catch {
@@ -144,13 +155,13 @@ async function startMinioContainer(): Promise<S3Server | MissingS3> {
   try {
     const { GenericContainer } = await import('testcontainers');
     const container = await new GenericContainer('minio/minio')
-      .withEnvironment({ MINIO_ROOT_USER: keys.accessKey, MINIO_ROOT_PASSWORD: keys.secretKey })
+      .withEnvironment({ MINIO_ROOT_USER: keys.accessKey, MINIO_ROOT_PASSWORD: keys.secretKey, ...environment })
       .withCommand(['server', '/data'])
       .withExposedPorts(9000)
       .start();
     const endpoint = `http://${container.getHost()}:${container.getMappedPort(9000)}`;
     const server: S3Server = { kind: 'minio', endpoint, ...keys, bucket, stop: async () => void (await container.stop()) };
-    await makeBucket(server);
+    await makeBucket(server, environment.MINIO_SITE_REGION);
     return server;
   } catch (error) {
     return { missing: `minio: Docker cannot run it (${String(error).split('\n')[0]})` };
@@ -158,8 +169,8 @@ async function startMinioContainer(): Promise<S3Server | MissingS3> {
 }
 
 /** Waits until the server answers. */
-async function makeBucket(server: S3Server): Promise<void> {
-  const client = testClient(server);
+async function makeBucket(server: S3Server, region?: string): Promise<void> {
+  const client = testClient(server, region);
   try {
     for (let waited = 0; ; waited += 100) {
       try {
@@ -177,9 +188,9 @@ async function makeBucket(server: S3Server): Promise<void> {
 }
 
 /** The vendor's own SDK, to prepare and to look behind our back. */
-export function testClient(server: Pick<S3Server, 'endpoint' | 'accessKey' | 'secretKey'>): S3Client {
+export function testClient(server: Pick<S3Server, 'endpoint' | 'accessKey' | 'secretKey'>, region = 'us-east-1'): S3Client {
   return new S3Client({
-    region: 'us-east-1',
+    region,
     endpoint: server.endpoint,
     forcePathStyle: true,
     maxAttempts: 1,
