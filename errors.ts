@@ -40,12 +40,15 @@ export interface ErrorData extends ErrorFields {
 /** An error that a client is meant to read. Its message never holds a secret. */
 export class PgPierError extends Error {
   readonly data: ErrorData;
+  /** Its row in the table; undefined once it has crossed a process boundary. */
+  readonly entry?: ErrorName;
 
   constructor(name: ErrorName, values: Readonly<Record<string, string | number>> = {}, fields: ErrorFields = {}) {
     const entry: ErrorEntry = errors[name];
     const message = entry.text.replace(/\{(\w+)\}/g, (_, key: string) => String(values[key] ?? `{${key}}`));
     super(message);
     this.name = 'PgPierError';
+    this.entry = name;
     const hint = fields.hint ?? entry.hint;
     this.data = { ...fields, sqlstate: entry.sqlstate, message, ...(hint === undefined ? {} : { hint }) };
   }

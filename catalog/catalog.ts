@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import type { ExternalConnections } from './connections.ts';
+import type { ConnectionUsage, ConnectionUses } from './connectionUse.ts';
 import type { Grants } from './grants.ts';
 import type { JobLeases } from './jobLeases.ts';
 import type { Jobs } from './jobs.ts';
@@ -58,6 +59,10 @@ export interface CatalogOptions {
   readonly adminRole?: string;
   /** Whether others than admins may name places by external connections alone; default: no. */
   readonly namedConnectionsOnly?: boolean;
+  /** PGPIER_NODE_ID, as the uses of connections name it; 1 by default. */
+  readonly nodeId?: number;
+  /** How long uses of connections are remembered; 90 by default, 0: not at all. */
+  readonly usageRetentionDays?: number;
   readonly log: Log;
   /** How often pending changes are settled and the grants of dropped roles removed, in milliseconds; 30 000 by default. */
   readonly sweepInterval?: number;
@@ -71,6 +76,7 @@ export interface CatalogTransaction {
   readonly privileges: Privileges;
   readonly grants: Grants;
   readonly connections: ExternalConnections;
+  readonly usage: ConnectionUsage;
   readonly jobs: Jobs;
   readonly userfiles: Userfiles;
 }
@@ -83,6 +89,8 @@ export interface Catalog {
   transaction<T>(view: CatalogView, work: (tx: CatalogTransaction) => Promise<T>): Promise<T>;
   /** Jobs, for those who carry them out or wait for them. Throws `catalogUnavailable`. */
   readonly leases: JobLeases;
+  /** Records who uses which connection. Never throws. */
+  readonly uses: ConnectionUses;
   /** Login of the catalog's own database. */
   readonly database: pg.PoolConfig;
   /** Queries on the service connection. */

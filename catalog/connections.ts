@@ -19,8 +19,19 @@ export interface ExternalConnection {
   readonly owner: number;
   /** The oid of the role that wrote the URI, which ALTER changes: what the URI may reach is judged by this role's rights. */
   readonly author: number;
+  /** Another one with every ALTER. */
+  readonly version: string;
   /** The whole URI, credentials included; decrypted when asked for, so that a damaged one can still be dropped. Throws `secretUnreadable`. */
   readonly uri: Secret;
+  /** The same place with other credentials, for when those of `uri` are refused. */
+  readonly fallback: Fallback | undefined;
+}
+
+export interface Fallback {
+  /** Decrypted when asked for. Throws `secretUnreadable`. */
+  readonly uri: Secret;
+  /** The oid of the role that wrote it. */
+  readonly author: number;
 }
 
 export interface NewExternalConnection {
@@ -37,10 +48,16 @@ interface Row {
   provider: string;
   owner: number;
   author: number;
+  uri_id: string;
   uri: Buffer;
+  fallback: Buffer | null;
+  fallback_author: number | null;
 }
 
-const visible = `select c.connection_id, c.name, c.type, c.owner, u.provider, u.author, u.uri
+/** What ALTER replaces as a whole. */
+type Version = Pick<ExternalConnection, 'provider' | 'uri' | 'author' | 'fallback'>;
+
+const visible = `select c.connection_id, c.name, c.type, c.owner, u.provider, u.author, u.uri_id, u.uri, u.fallback, u.fallback_author
   from pgpier.external_connection c join pgpier.connection_uri u on u.connection_id = c.connection_id
   where ${exists('c')} and ${exists('u')}`;
 
@@ -76,13 +93,27 @@ export class ExternalConnections {
       `insert into pgpier.external_connection (connection_id, name, type, owner, created_xid, created_session) values ($1, $2, $3, $4, $5, $6)`,
       [id, name, type, owner, ...this.#marker()],
     );
-    await this.#insertUri(id, { provider, uri, author: owner });
-    return { id, name, type, provider, owner, author: owner, uri };
+    const version = await this.#insertVersion(id, { provider, uri, author: owner, fallback: undefined });
+    return { id, name, type, provider, owner, author: owner, version, uri, fallback: undefined };
   }
 
   /** Replaces what it leads to; name, type, owner and rights stay. Call `lockName` before `find`, so that what was found is still so. */
-  async alter({ id }: ExternalConnection, { provider, uri }: Pick<NewExternalConnection, 'provider' | 'uri'>): Promise<void> {
+  async alter(
+    connection: ExternalConnection,
+    { provider, uri, fallback }: Pick<NewExternalConnection, 'provider' | 'uri'> & Pick<ExternalConnection, 'fallback'>,
+  ): Promise<void> {
     const { oid: author } = await this.#roles.asker();
+    await this.#replaceVersion(connection, { provider, uri, author, fallback });
+  }
+
+  /** Gives it a second set of credentials, or takes it away. As `alter`. */
+  async setFallback(connection: ExternalConnection, uri: Secret | undefined): Promise<void> {
+    const { oid: author } = await this.#roles.asker();
+    const { provider, uri: first, author: firstAuthor } = connection;
+    await this.#replaceVersion(connection, { provider, uri: first, author: firstAuthor, fallback: uri && { uri, author } });
+  }
+
+  async #replaceVersion({ id }: ExternalConnection, version: Version): Promise<void> {
     const versions = await this.#store.read<{ uri_id: string }>(
       `select u.uri_id from pgpier.connection_uri u where u.connection_id = $4 and ${exists('u')}`,
       [id],
@@ -94,15 +125,27 @@ export class ExternalConnections {
       const text = 'update pgpier.connection_uri set dropped_xid = $2, dropped_session = $3 where uri_id = any($1::pg_catalog.uuid[])';
       await this.#store.write(text, [old, ...this.#marker()]);
     }
-    await this.#insertUri(id, { provider, uri, author });
+    await this.#insertVersion(id, version);
   }
 
-  async #insertUri(id: string, { provider, uri, author }: Pick<ExternalConnection, 'provider' | 'uri' | 'author'>): Promise<void> {
+  async #insertVersion(id: string, { provider, uri, author, fallback }: Version): Promise<string> {
+    const version = randomUUID();
+    const { keyring } = this.#store;
     await this.#store.write(
-      `insert into pgpier.connection_uri (uri_id, connection_id, provider, uri, author, created_xid, created_session)
-       values ($1, $2, $3, $4, $5, $6, $7)`,
-      [randomUUID(), id, provider, this.#store.keyring.encrypt(place(id), uri), author, ...this.#marker()],
+      `insert into pgpier.connection_uri (uri_id, connection_id, provider, uri, author, fallback, fallback_author, created_xid, created_session)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+      [
+        version,
+        id,
+        provider,
+        keyring.encrypt(place(id, 'uri'), uri),
+        author,
+        fallback === undefined ? null : keyring.encrypt(place(id, 'fallback'), fallback.uri),
+        fallback?.author ?? null,
+        ...this.#marker(),
+      ],
     );
+    return version;
   }
 
   /** Transaction and session that a pending row waits for; null where nothing is at stake. */
@@ -139,6 +182,12 @@ export class ExternalConnections {
   #read(row: Row): ExternalConnection {
     const { connection_id: id, name, type, provider, owner, author } = row;
     const { keyring } = this.#store;
+    const fallbackOf = (stored: Buffer, by: number): Fallback => ({
+      author: by,
+      get uri() {
+        return keyring.decrypt(place(id, 'fallback'), stored);
+      },
+    });
     return {
       id,
       name,
@@ -146,13 +195,15 @@ export class ExternalConnections {
       provider,
       owner,
       author,
+      version: row.uri_id,
       get uri() {
-        return keyring.decrypt(place(id), row.uri);
+        return keyring.decrypt(place(id, 'uri'), row.uri);
       },
+      fallback: row.fallback === null ? undefined : fallbackOf(row.fallback, row.fallback_author!),
     };
   }
 }
 
-function place(id: string): string {
-  return `external_connection/${id}/uri`;
+function place(id: string, column: 'uri' | 'fallback'): string {
+  return `external_connection/${id}/${column}`;
 }

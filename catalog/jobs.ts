@@ -16,6 +16,8 @@ export interface NewJob {
   /** JSON; stored encrypted. */
   readonly payload: unknown;
   readonly detached: boolean;
+  /** Ids of connections that its statement names. */
+  readonly connections: readonly string[];
   /** The only node whose workers may carry it out; absent: any. */
   readonly node?: number | undefined;
 }
@@ -69,9 +71,20 @@ export class Jobs {
     const payload = this.#store.keyring.encrypt(payloadPlace(id), new Secret(JSON.stringify(job.payload)));
     await this.#store.lock(`job/${id}`, `job ${id}`);
     await this.#store.write(
-      `insert into pgpier.job (job_id, type, description, owner, asker, detached, payload, state, node, created_xid, created_session)
-       values ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10)`,
-      [id, job.type, job.description, owner, JSON.stringify(job.asker), job.detached, payload, job.node ?? null, ...marker],
+      `insert into pgpier.job (job_id, type, description, owner, asker, detached, payload, state, node, connections, created_xid, created_session)
+       values ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10, $11)`,
+      [
+        id,
+        job.type,
+        job.description,
+        owner,
+        JSON.stringify(job.asker),
+        job.detached,
+        payload,
+        job.node ?? null,
+        job.connections,
+        ...marker,
+      ],
     );
     return id;
   }
@@ -91,6 +104,15 @@ export class Jobs {
       `select ${columns} from pgpier.job j
        where (j.finished is null or j.finished > pg_catalog.clock_timestamp() - interval '${LISTED_FOR}') and ${arrived('j')}
        order by j.finished desc nulls first, coalesce(j.started, j.created) desc, j.job_id desc`,
+    );
+    return rows.map(read);
+  }
+
+  /** Those that have not ended and whose statement named the connection, the oldest first. */
+  async ofConnection(id: string): Promise<readonly Job[]> {
+    const rows = await this.#store.read<Row>(
+      `select ${columns} from pgpier.job j where j.finished is null and j.connections @> array[$4::pg_catalog.uuid] and ${arrived('j')} order by j.job_id`,
+      [id],
     );
     return rows.map(read);
   }

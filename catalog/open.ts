@@ -3,6 +3,7 @@ import pg from 'pg';
 import { PgPierError } from '../errors.ts';
 import type { Catalog, CatalogOptions, CatalogTransaction, CatalogView } from './catalog.ts';
 import { bindToCluster } from './cluster.ts';
+import { defaultRetentionDays, recordUses } from './connectionUse.ts';
 import { JobLeases } from './jobLeases.ts';
 import { type Keyring, openKeyring } from './keyring.ts';
 import { catalogDatabase, createDatabase, migrate } from './migrate.ts';
@@ -108,9 +109,21 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
       }),
   );
 
+  const { nodeId = 1, usageRetentionDays: retentionDays = defaultRetentionDays } = options;
+  const uses = recordUses(
+    async (text, values) =>
+      guarded(async () => {
+        await prepared();
+        return reads.query(text, values);
+      }),
+    { nodeId, retentionDays, log },
+  );
+
   const sweeper = setInterval(() => {
     if (ready === undefined) return;
-    ready.then(async () => sweep(reads, service, log)).catch((error) => log.warn({ error: String(error) }, 'sweeping the catalog failed'));
+    ready
+      .then(async () => sweep(reads, service, log, retentionDays))
+      .catch((error) => log.warn({ error: String(error) }, 'sweeping the catalog failed'));
   }, options.sweepInterval ?? 30_000);
   sweeper.unref();
 
@@ -129,5 +142,5 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
       throw error;
     }
   }
-  return { transaction, leases, database: loginOf(database), service, close };
+  return { transaction, leases, uses, database: loginOf(database), service, close };
 }

@@ -75,11 +75,16 @@ export class Privileges {
 
   /** Those that the asker may see: its own, or all with VIEWJOB or CONTROLJOB. */
   async visibleJobs(jobs: readonly Job[]): Promise<readonly Job[]> {
-    if (await this.isAdmin()) return jobs;
-    const held = await this.#words(null, false);
-    if (has(held, 'VIEWJOB') || has(held, 'CONTROLJOB')) return jobs;
+    if (await this.seesAllWork()) return jobs;
     const roles = await this.#roles.heldByAsker(jobs.map(({ owner }) => owner));
     return jobs.filter(({ owner }) => roles.has(owner));
+  }
+
+  /** Whether jobs of others, and what others use connections for, may be seen: an admin, VIEWJOB, CONTROLJOB. */
+  async seesAllWork(): Promise<boolean> {
+    if (await this.isAdmin()) return true;
+    const held = await this.#words(null, false);
+    return has(held, 'VIEWJOB') || has(held, 'CONTROLJOB');
   }
 
   /** Its own, or with CONTROLJOB; those of admins only as an admin, whatever was granted. Throws `jobControlDenied`. */

@@ -1,17 +1,19 @@
-/** What is cleaned up now and then: pending changes whose transactions ended, the rights of roles that are gone, and what is left of files. */
+/** What is cleaned up now and then: pending changes whose transactions ended, the rights of roles that are gone, what is left of files, old uses of connections. */
 
 import type { Log } from './catalog.ts';
 import { systemIdentifier } from './cluster.ts';
+import { defaultRetentionDays, forgetOldUses } from './connectionUse.ts';
 import type { Service } from './service.ts';
 import { outcomesOf, type Queryable, settle } from './settle.ts';
 import { keepFilesOfDroppedRoles, sweepUserfiles, userfileOwners, withoutRole } from './userfiles.ts';
 
-export async function sweep(catalog: Queryable, service: Service, log: Log): Promise<void> {
+export async function sweep(catalog: Queryable, service: Service, log: Log, usageRetentionDays = defaultRetentionDays): Promise<void> {
   await settle(catalog, await outcomesOf(catalog, service, log), log);
   await removeGrantsOfDroppedRoles(catalog, service, log);
   const ownerless = await withoutRole(service, await userfileOwners(catalog));
   if (ownerless.length > 0 && (await sameCluster(catalog, service, log))) await keepFilesOfDroppedRoles(catalog, ownerless, log);
   await sweepUserfiles(catalog);
+  await forgetOldUses(catalog, usageRetentionDays);
 }
 
 /** Such rights are invisible already; they are removed so that they cannot come back should PostgreSQL ever use the oid again. */

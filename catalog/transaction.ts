@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { PgPierError } from '../errors.ts';
 import type { CatalogTransaction, CatalogView, Log } from './catalog.ts';
 import { ExternalConnections } from './connections.ts';
+import { ConnectionUsage } from './connectionUse.ts';
 import { Grants } from './grants.ts';
 import { Jobs } from './jobs.ts';
 import type { Keyring } from './keyring.ts';
@@ -90,6 +91,7 @@ export async function runTransaction<T>(parts: TransactionParts, work: (tx: Cata
     privileges,
     grants: new Grants(store, roles),
     connections: new ExternalConnections(store, roles),
+    usage: new ConnectionUsage(store, roles),
     jobs: new Jobs(store, roles),
     userfiles: new Userfiles(store),
   };

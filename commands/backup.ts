@@ -1,7 +1,7 @@
 /** BACKUP: databases or tables to a collection on an external storage, by a job. */
 import { PgPierError } from '../errors.ts';
 import type { BackupPayload } from '../jobs/backup/backupPayload.ts';
-import { nodeOf, resolveCollection } from '../jobs/destination.ts';
+import { connectionsOf, nodeOf, resolveCollection } from '../jobs/destination.ts';
 import type { JobSpec } from '../jobs/job.ts';
 import { patternText } from '../statement/names.ts';
 import type { BackupTargets, StatementOf, TablePattern } from '../statement/statement.ts';
@@ -36,9 +36,16 @@ export const backupDetached: Command<'backupDetached'> = {
 /** The destination is looked at now; databases, tables and rights to them by the job, in its snapshot. */
 async function jobOf(context: CommandContext, statement: StatementOf<'backup' | 'backupDetached'>): Promise<JobSpec> {
   const uri = context.text(statement.uri);
-  const node = nodeOf(await resolveCollection(context, uri, 'BACKUP'));
+  const target = await resolveCollection(context, uri, 'BACKUP');
   const targets = targetsOf(statement.targets, context.asker.database);
-  return { type: 'BACKUP', description: jobDescription(statement, context), payload: { uri, targets } satisfies BackupPayload, node };
+  const payload = { uri, targets } satisfies BackupPayload;
+  return {
+    type: 'BACKUP',
+    description: jobDescription(statement, context),
+    payload,
+    node: nodeOf(target),
+    connections: connectionsOf(target),
+  };
 }
 
 /** A pattern's first name of three is its database, `d.*` too where it is not a schema's of the session's database: `s.*` is far commoner. */

@@ -1,11 +1,12 @@
 /** CHECK EXTERNAL CONNECTION: what a storage does with real bytes, a key with a text, a sink with a message; one that fails is a row too (spec: §1.8). */
 import { PgPierError } from '../errors.ts';
-import { providerOf, resolveKeyService, resolveSink, resolveStorage } from '../jobs/destination.ts';
-import type { CheckConnectionTask, CheckedConnection } from '../jobs/task.ts';
+import { providerOf, resolveKeyService, resolveSink } from '../jobs/destination.ts';
+import type { CheckConnectionTask, CheckedConnection, TaskOptions, Transferred } from '../jobs/task.ts';
 import type { Value } from '../protocol/values.ts';
 import type { StringOrParameter } from '../statement/statement.ts';
 import { byteSizeInWords, readByteSize } from './byteSize.ts';
 import type { Command, CommandContext } from './command.ts';
+import { recorded, storageOf, useOf } from './outside.ts';
 import { destinationPrivilege } from './showBackups.ts';
 
 const defaultTransfer = 32 * 1024 * 1024;
@@ -32,27 +33,51 @@ export const checkExternalConnection: Command<'checkExternalConnection'> = {
     const size = option(context, 'transfer', transfer, readTransfer) ?? defaultTransfer;
     const milliseconds = option(context, 'time', time, readDuration) ?? 0;
     const runs = option(context, 'concurrently', concurrently, readRuns) ?? 1;
-    const place = await placeOf(context, context.text(uri), size, milliseconds);
-    const checked = await Promise.all(Array.from({ length: runs }, () => check(context, place)));
+    const { place, resolve } = await placeOf(context, context.text(uri), size, milliseconds);
+    let last: Transferred | undefined;
+    const checked = await recorded(
+      context,
+      useOf('CHECK EXTERNAL CONNECTION', place.target),
+      (options) => {
+        const onTransferred = (transferred: Transferred): void => {
+          last = transferred;
+          options.onTransferred?.(transferred);
+        };
+        const all = { ...options, onTransferred, ...(resolve && { resolve }) };
+        return Promise.all(Array.from({ length: runs }, () => check(context, place, all)));
+      },
+      (results) => (results.some(({ kind }) => kind === 'failed') ? 'failed' : 'succeeded'),
+    );
+    if (place.kind === 'storage' && place.target.fallback !== undefined && last !== undefined) {
+      const message = `the ${last.credentials} set of credentials of external connection ${place.target.connection!.name} was used`;
+      context.notice({ severity: 'NOTICE', sqlstate: '00000', message });
+    }
     return { rows: checked.map(rowOf), tag: 'CHECK' };
   },
 };
 
 /** What the URI leads to, for which the asker has the right. */
-async function placeOf(context: CommandContext, text: string, size: number, milliseconds: number): Promise<CheckConnectionTask['place']> {
+async function placeOf(context: CommandContext, text: string, size: number, milliseconds: number): Promise<Place> {
   const found = await providerOf(context, text);
   switch (found?.kind) {
     case 'keyService':
-      return { kind: 'keyService', target: await resolveKeyService(context, text) };
+      return { place: { kind: 'keyService', target: await resolveKeyService(context, text) } };
     case 'sink':
-      return { kind: 'sink', target: await resolveSink(context, text) };
-    default:
-      return { kind: 'storage', target: await resolveStorage(context, text), size, milliseconds };
+      return { place: { kind: 'sink', target: await resolveSink(context, text) } };
+    default: {
+      const { target, resolve } = await storageOf(context, text);
+      return { place: { kind: 'storage', target, size, milliseconds }, resolve };
+    }
   }
 }
 
-async function check(context: CommandContext, place: CheckConnectionTask['place']): Promise<CheckedConnection> {
-  const checked = await context.workers.run({ kind: 'checkConnection', place }, { signal: context.signal });
+interface Place {
+  readonly place: CheckConnectionTask['place'];
+  readonly resolve?: TaskOptions['resolve'];
+}
+
+async function check(context: CommandContext, place: CheckConnectionTask['place'], options: TaskOptions): Promise<CheckedConnection> {
+  const checked = await context.workers.run({ kind: 'checkConnection', place }, options);
   if (checked.kind === 'answered') context.notice({ severity: 'NOTICE', sqlstate: '00000', message: checked.found });
   if (checked.kind === 'measured' && checked.left.length > 0) {
     context.notice({

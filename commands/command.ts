@@ -1,5 +1,6 @@
 /** What a statement of ours is made of: the shape of a row in `commands.ts`, and what a handler is given. */
 import type { CatalogTransaction } from '../catalog/catalog.ts';
+import type { ConnectionUses } from '../catalog/connectionUse.ts';
 import type { Jobs } from '../jobs/job.ts';
 import type { BackendLogin, Workers } from '../jobs/task.ts';
 import type { Column, Value } from '../protocol/values.ts';
@@ -36,6 +37,9 @@ export interface CommandContext {
   readonly asker: Asker;
   /** Bound to the client's transaction: what it writes counts when the client's transaction commits. */
   readonly catalog: CatalogTransaction;
+  /** A catalog transaction of its own: it sees what others have committed meanwhile, and what it writes counts at once. */
+  apart<T>(work: (catalog: CatalogTransaction) => Promise<T>): Promise<T>;
+  readonly uses: ConnectionUses;
   readonly workers: Workers;
   /** Begins the job of a statement: `run` and waits for it, or `create` and answers at once. */
   readonly jobs: Jobs;

@@ -18,6 +18,7 @@ import { restore, restoreDetached } from './restore.ts';
 import { showBackup } from './showBackup.ts';
 import { showBackups } from './showBackups.ts';
 import { describeConnection, showConnections } from './showConnections.ts';
+import { showConnectionUsage } from './showConnectionUsage.ts';
 import { showCreateAllExternalConnections, showCreateExternalConnection } from './showCreateExternalConnection.ts';
 import { showExternalConnection, showExternalConnections } from './showExternalConnections.ts';
 import { showGrantsOnExternalConnection, showSystemGrants } from './showGrants.ts';
@@ -30,6 +31,7 @@ export const commands: { readonly [K in StatementKind]: Command<K> } = {
   dropExternalConnection,
   showExternalConnections,
   showExternalConnection,
+  showConnectionUsage,
   showCreateAllExternalConnections,
   showCreateExternalConnection,
   createConnection,

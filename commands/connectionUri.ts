@@ -6,6 +6,7 @@ import { redactUri } from '../external/redact.ts';
 import { type ExternalUri, parseUri } from '../external/uri.ts';
 import { requireImplicitAccess, targetOfAsker } from '../jobs/destination.ts';
 import type { CommandContext, Notice } from './command.ts';
+import { recorded, type Use } from './outside.ts';
 
 /** Of its UTF-8 form. Longer ones do not fit an index, and nobody writes them in a URI. */
 const longestName = 1024;
@@ -47,16 +48,17 @@ export async function checkUri(catalog: CatalogTransaction, uri: ExternalUri): P
  * Goes outside, in a worker: a storage is written, listed and read, a key encrypts and decrypts. Throws `connectionRejected` with the cause's SQLSTATE.
  * A sink is dialled, and one that cannot be reached is a WARNING: it may be there when the changefeed is (in CockroachDB nobody dials).
  */
-export async function checkLive(context: CommandContext, found: ConnectionProvider, uri: ExternalUri): Promise<void> {
+export async function checkLive(context: CommandContext, use: Use, found: ConnectionProvider, uri: ExternalUri): Promise<void> {
   const target = await targetOfAsker(context.catalog, uri);
-  const options = { signal: context.signal, onNotice: (notice: Notice) => context.notice(notice) };
   try {
-    if (found.kind === 'storage') await context.workers.run({ kind: 'checkStorage', target }, options);
-    else if (found.kind === 'keyService') await context.workers.run({ kind: 'checkKeyService', target }, options);
-    else {
-      const report = await context.workers.run({ kind: 'checkSink', target }, options);
-      if (report.kind === 'failed') context.notice(unreachable(report.error));
-    }
+    await recorded(context, use, async (options) => {
+      if (found.kind === 'storage') await context.workers.run({ kind: 'checkStorage', target }, options);
+      else if (found.kind === 'keyService') await context.workers.run({ kind: 'checkKeyService', target }, options);
+      else {
+        const report = await context.workers.run({ kind: 'checkSink', target }, options);
+        if (report.kind === 'failed') context.notice(unreachable(report.error));
+      }
+    });
   } catch (error) {
     if (context.signal.aborted) throw context.signal.reason;
     throw rejected(found, error);

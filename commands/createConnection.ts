@@ -31,7 +31,8 @@ export const createConnection: Command<'createConnection'> = {
     } else if (statement.orReplace) {
       const present = await connections.find(name);
       await privileges.require('UPDATE', name, present);
-      await connections.alter(present!, { provider, uri: secret });
+      // What is replaced is replaced as a whole.
+      await connections.alter(present!, { provider, uri: secret, fallback: undefined });
     } else if (statement.ifNotExists) {
       context.notice({ severity: 'NOTICE', sqlstate: '42710', message: `Connection '${name}' already exists, skipping` });
     } else throw new PgPierError('databendConnectionExists', { name });

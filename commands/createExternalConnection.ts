@@ -19,7 +19,7 @@ export const createExternalConnection: Command<'createExternalConnection'> = {
     checkName(name);
     const uri = readUri(context.text(statement.uri));
     const found = await checkUri(catalog, uri);
-    await checkLive(context, found, uri);
+    await checkLive(context, { statement: 'CREATE EXTERNAL CONNECTION', connection: { name } }, found, uri);
     const made = await catalog.connections.create({
       name,
       type: typeOf(found),

@@ -1,6 +1,7 @@
 /** DROP CONNECTION, Databend's form: unlike DROP EXTERNAL CONNECTION it fails on a missing one. */
 import { PgPierError } from '../errors.ts';
 import type { Command } from './command.ts';
+import { tellDependants } from './dropDependants.ts';
 
 export const dropConnection: Command<'dropConnection'> = {
   kind: 'dropConnection',
@@ -15,8 +16,10 @@ export const dropConnection: Command<'dropConnection'> = {
     await connections.lockName(name);
     const connection = await connections.find(name);
     await privileges.require('DROP', name, connection);
-    if (connection !== undefined) await connections.drop(connection);
-    else if (!statement.ifExists) throw new PgPierError('databendConnectionMissing', { name });
+    if (connection !== undefined) {
+      await tellDependants(context, connection, statement.restrict);
+      await connections.drop(connection);
+    } else if (!statement.ifExists) throw new PgPierError('databendConnectionMissing', { name });
     else context.notice({ severity: 'NOTICE', sqlstate: '00000', message: `Connection '${name}' does not exist, skipping` });
     return { rows: [], tag: 'DROP CONNECTION' };
   },

@@ -1,5 +1,6 @@
 /** DROP EXTERNAL CONNECTION. A missing one is no error, as in CockroachDB, but it is said. */
 import type { Command } from './command.ts';
+import { tellDependants } from './dropDependants.ts';
 
 export const dropExternalConnection: Command<'dropExternalConnection'> = {
   kind: 'dropExternalConnection',
@@ -18,6 +19,7 @@ export const dropExternalConnection: Command<'dropExternalConnection'> = {
     if (connection === undefined) {
       context.notice({ severity: 'NOTICE', sqlstate: '00000', message: `external connection with name ${name} does not exist, skipping` });
     } else {
+      await tellDependants(context, connection, statement.restrict);
       await connections.drop(connection);
     }
     return { rows: [], tag: 'DROP EXTERNAL CONNECTION' };

@@ -1,9 +1,9 @@
 /** EXPORT INTO CSV: the rows of a query as CSV files on an external storage. */
 import { randomBytes } from 'node:crypto';
 import { PgPierError } from '../errors.ts';
-import { resolveStorage } from '../jobs/destination.ts';
 import type { Command } from './command.ts';
 import { csvExportOptions } from './exportOptions.ts';
+import { recorded, storageOf, useOf } from './outside.ts';
 
 export const exportIntoCsv: Command<'exportIntoCsv'> = {
   kind: 'exportIntoCsv',
@@ -18,26 +18,28 @@ export const exportIntoCsv: Command<'exportIntoCsv'> = {
   nature: 'job',
   async run(context, { uri, options, query }) {
     const { delimiter, nullas, compression, chunkRows, chunkSize } = csvExportOptions(options, (value) => context.text(value));
-    const target = await resolveStorage(context, context.text(uri));
+    const { target, resolve } = await storageOf(context, context.text(uri));
     const { asker } = context;
     const { login, close } = await context.logins.open(asker.role, asker.database);
     try {
-      const files = await context.workers.run(
-        {
-          kind: 'export',
-          target,
-          login,
-          role: asker.role,
-          settings: { ...asker.settings, search_path: asker.searchPath },
-          query,
-          parameters: context.parameters,
-          exportId: exportId(),
-          csv: { delimiter, ...(nullas === undefined ? {} : { nullas }) },
-          compression,
-          chunkRows,
-          chunkSize,
-        },
-        { signal: context.signal, onNotice: (notice) => context.notice(notice) },
+      const files = await recorded(context, useOf('EXPORT INTO CSV', target), (options) =>
+        context.workers.run(
+          {
+            kind: 'export',
+            target,
+            login,
+            role: asker.role,
+            settings: { ...asker.settings, search_path: asker.searchPath },
+            query,
+            parameters: context.parameters,
+            exportId: exportId(),
+            csv: { delimiter, ...(nullas === undefined ? {} : { nullas }) },
+            compression,
+            chunkRows,
+            chunkSize,
+          },
+          { ...options, resolve },
+        ),
       );
       return { rows: files.map(({ filename, rows, bytes }) => [filename, rows, bytes]), tag: 'EXPORT' };
     } catch (error) {

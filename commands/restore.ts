@@ -1,6 +1,6 @@
 /** RESTORE: databases or tables of a backup, by a job. */
 import { PgPierError } from '../errors.ts';
-import { nodeOf, resolveCollection } from '../jobs/destination.ts';
+import { connectionsOf, nodeOf, resolveCollection } from '../jobs/destination.ts';
 import type { JobSpec } from '../jobs/job.ts';
 import type { RestorePayload } from '../jobs/restore/restorePayload.ts';
 import type { StatementOf } from '../statement/statement.ts';
@@ -38,7 +38,7 @@ export const restoreDetached: Command<'restoreDetached'> = {
 async function jobOf(context: CommandContext, statement: Restore): Promise<JobSpec> {
   const { targets, options, from } = statement;
   const uri = context.text(statement.uri);
-  const node = nodeOf(await resolveCollection(context, uri, 'RESTORE'));
+  const target = await resolveCollection(context, uri, 'RESTORE');
   if (options.newDbName !== undefined && !(targets.kind === 'database' && targets.databases.length === 1))
     throw new PgPierError('restoreNewDbName');
   if (options.intoDb !== undefined && targets.kind !== 'table') throw new PgPierError('restoreIntoDb');
@@ -53,5 +53,11 @@ async function jobOf(context: CommandContext, statement: Restore): Promise<JobSp
     skipMissingForeignKeys: options.skipMissingForeignKeys,
     grants: options.grants,
   };
-  return { type: 'RESTORE', description: jobDescription(statement, context), payload, node };
+  return {
+    type: 'RESTORE',
+    description: jobDescription(statement, context),
+    payload,
+    node: nodeOf(target),
+    connections: connectionsOf(target),
+  };
 }

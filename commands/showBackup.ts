@@ -1,9 +1,9 @@
 /** SHOW BACKUP [SCHEMAS] FROM … IN …: what a backup holds, an object a row. */
-import { resolveCollection } from '../jobs/destination.ts';
 import type { ShownObject } from '../jobs/task.ts';
 import type { Column, Value } from '../protocol/values.ts';
 import type { StatementOf } from '../statement/statement.ts';
 import type { Command } from './command.ts';
+import { collectionOf, recorded, useOf } from './outside.ts';
 import { destinationPrivilege } from './showBackups.ts';
 
 type ShowBackup = StatementOf<'showBackup'>;
@@ -67,16 +67,10 @@ export const showBackup: Command<'showBackup'> = {
   async run(context, statement) {
     const { from, uri, asJson, schemas, privileges, checkFiles } = statement;
     const choice = from.kind === 'latest' ? from : { kind: from.kind, path: context.text(from.path) };
-    const target = await resolveCollection(context, context.text(uri), 'SHOW BACKUP');
-    const shown = await context.workers.run(
-      {
-        kind: 'showBackup',
-        target,
-        choice,
-        checkFiles,
-        show: asJson ? { kind: 'json' } : { kind: 'objects', createStatements: schemas, privileges },
-      },
-      { signal: context.signal },
+    const { target, resolve } = await collectionOf(context, context.text(uri), 'SHOW BACKUP');
+    const show = asJson ? ({ kind: 'json' } as const) : ({ kind: 'objects', createStatements: schemas, privileges } as const);
+    const shown = await recorded(context, useOf('SHOW BACKUP', target), (options) =>
+      context.workers.run({ kind: 'showBackup', target, choice, checkFiles, show }, { ...options, resolve }),
     );
     if (shown.kind === 'json') return { rows: [[shown.manifest]], tag: 'SHOW' };
     const time = new Date(shown.time);

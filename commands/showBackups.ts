@@ -1,10 +1,10 @@
 /** SHOW BACKUPS IN: the finished backups of a collection, oldest first; what is not finished is named in notices. */
 import { PgPierError } from '../errors.ts';
 import { shownFolder, type UnfinishedBackup } from '../jobs/backup/collection.ts';
-import { resolveCollection } from '../jobs/destination.ts';
 import type { StringOrParameter } from '../statement/statement.ts';
 import { readBackupTime } from './backupTime.ts';
 import type { Command, CommandContext, Notice } from './command.ts';
+import { collectionOf, recorded, useOf } from './outside.ts';
 
 export const destinationPrivilege = 'USAGE on the connection, or EXTERNALIOIMPLICITACCESS for other URIs that need it';
 
@@ -17,15 +17,17 @@ export const showBackups: Command<'showBackups'> = {
   async run(context, { uri, newerThan, olderThan }) {
     const newer = bound(context, 'NEWER THAN', newerThan);
     const older = bound(context, 'OLDER THAN', olderThan);
-    const target = await resolveCollection(context, context.text(uri), 'SHOW BACKUPS');
-    const { finished, unfinished } = await context.workers.run(
-      {
-        kind: 'showBackups',
-        target,
-        ...(newer === undefined ? {} : { newerThan: newer }),
-        ...(older === undefined ? {} : { olderThan: older }),
-      },
-      { signal: context.signal },
+    const { target, resolve } = await collectionOf(context, context.text(uri), 'SHOW BACKUPS');
+    const { finished, unfinished } = await recorded(context, useOf('SHOW BACKUPS', target), (options) =>
+      context.workers.run(
+        {
+          kind: 'showBackups',
+          target,
+          ...(newer === undefined ? {} : { newerThan: newer }),
+          ...(older === undefined ? {} : { olderThan: older }),
+        },
+        { ...options, resolve },
+      ),
     );
     for (const notice of noticesOf(unfinished)) context.notice(notice);
     return { rows: finished.map((folder) => [shownFolder(folder)]), tag: 'SHOW' };

@@ -1,4 +1,5 @@
 /** SHOW CREATE [ALL] EXTERNAL CONNECTION[S]: the statement that makes it again, credentials included. */
+import type { Secret } from '../catalog/catalog.ts';
 import type { ExternalConnection } from '../catalog/connections.ts';
 import { PgPierError } from '../errors.ts';
 import { redactUri } from '../external/redact.ts';
@@ -12,13 +13,15 @@ const columns = [
   { name: 'create_statement', type: 'text' },
 ] as const;
 
-function rowOf({ name, uri }: ExternalConnection, asker: Asker): readonly Value[] {
-  const shown = hidesSecrets(asker) ? redactUri(uri.reveal()) : uri.reveal();
+function rowOf({ name, uri, fallback }: ExternalConnection, asker: Asker): readonly Value[] {
+  const print = (secret: Secret): string => (hidesSecrets(asker) ? redactUri(secret.reveal()) : secret.reveal());
+  const shown = print(uri);
   const parsed = parseUri(shown);
-  return [
-    name,
-    isWithoutBucket(parsed) ? createConnection(name, parsed) : `CREATE EXTERNAL CONNECTION ${quoted(name)} AS ${quoted(shown)}`,
-  ];
+  const create = isWithoutBucket(parsed)
+    ? createConnection(name, parsed)
+    : `CREATE EXTERNAL CONNECTION ${quoted(name)} AS ${quoted(shown)}`;
+  const second = fallback && `ALTER EXTERNAL CONNECTION ${quoted(name)} SET FALLBACK ${quoted(print(fallback.uri))}`;
+  return [name, second === undefined ? create : `${create}; ${second}`];
 }
 
 /** Databend's form: without a bucket the other would be refused. */

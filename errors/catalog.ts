@@ -140,6 +140,18 @@ export const catalogErrors = {
     text: 'external connection {name} leads to {scheme}://, which is no storage',
     hint: 'docs/connections.md tells which schemes hold files.',
   },
+  fallbackNotStorage: { sqlstate: '0A000', text: 'a second set of credentials is for storages alone' },
+  fallbackElsewhere: {
+    sqlstate: '22023',
+    text: 'the second set of credentials of external connection {name} must lead to the place that the connection leads to',
+    hint: 'Scheme, host, path and endpoint are those of its URI; SHOW EXTERNAL CONNECTION prints it.',
+  },
+  fallbackSame: { sqlstate: '22023', text: 'the second set of credentials of external connection {name} is its first one' },
+  connectionInUse: {
+    sqlstate: '2BP01',
+    text: 'cannot drop external connection {name} because other objects depend on it',
+    hint: 'Let jobs end, or CANCEL them; or drop it without RESTRICT: they fail then.',
+  },
   connectionTypeMismatch: { sqlstate: '42809', text: '{wanted} cannot use object of type {found}' },
   showConnectionDenied: { sqlstate: '42501', text: 'must have USAGE privilege or be owner of the External Connection "{name}"' },
   showCreateConnectionDenied: {

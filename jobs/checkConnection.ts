@@ -4,18 +4,26 @@ import { checkSink } from '../external/sinks/check.ts';
 import { measureStorage } from '../external/storage/measure.ts';
 import type { StorageSettings } from '../external/storage/storage.ts';
 import type { CheckConnectionTask, CheckedConnection } from './task.ts';
+import type { TaskRun } from './transfer/export.ts';
 
 /** One run of CHECK EXTERNAL CONNECTION on this machine. A place that fails is an answer; a cancel rejects. */
 export async function checkConnection(
   { place }: CheckConnectionTask,
   settings: StorageSettings,
-  signal: AbortSignal,
+  run: Pick<TaskRun, 'signal' | 'openStorage'>,
 ): Promise<CheckedConnection> {
   const node = settings.nodeId;
+  const { signal } = run;
   try {
     switch (place.kind) {
-      case 'storage':
-        return { kind: 'measured', node, ...(await measureStorage(place.target, place, settings, signal)) };
+      case 'storage': {
+        const storage = await run.openStorage(place.target);
+        try {
+          return { kind: 'measured', node, ...(await measureStorage(storage, place, signal)) };
+        } finally {
+          await storage.close();
+        }
+      }
       case 'keyService': {
         const bytes = await checkKeyService(place.target, settings, signal);
         return { kind: 'answered', node, bytes, found: 'the key encrypted a text and decrypted it again' };

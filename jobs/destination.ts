@@ -53,22 +53,27 @@ export function nodeOf(target: StorageTarget): number | 'self' | undefined {
   return host === 'self' ? 'self' : Number(host);
 }
 
+/** Ids of the connections that led to these targets. */
+export function connectionsOf(...targets: readonly ProviderTarget[]): readonly string[] {
+  return [...new Set(targets.flatMap(({ connection }) => (connection === undefined ? [] : [connection.id])))];
+}
+
 /** A key service's URI of a statement, checked and resolved as a storage's is; path and query of an `external://` one mean nothing (spec §1.10). */
 export async function resolveKeyService({ catalog }: { readonly catalog: CatalogTransaction }, text: string): Promise<ProviderTarget> {
   const given = parseUri(text);
   if (given.scheme !== 'external') return resolveOther(catalog, requireKeyService(given.scheme), given);
-  const { connection, stored, trusted } = await usableConnection(catalog, given);
+  const { connection, stored, led } = await usableConnection(catalog, given);
   if (connection.type !== 'KMS') throw new PgPierError('connectionTypeMismatch', { wanted: 'KMS', found: connection.type });
-  return { uri: formatUri(stored), trusted };
+  return { uri: formatUri(stored), ...led };
 }
 
 /** A sink's; path and query of an `external://` one mean nothing (spec §1.10). */
 export async function resolveSink({ catalog }: { readonly catalog: CatalogTransaction }, text: string): Promise<ProviderTarget> {
   const given = parseUri(text);
   if (given.scheme !== 'external') return resolveOther(catalog, requireSink(given.scheme), given);
-  const { stored, trusted } = await usableConnection(catalog, given);
+  const { stored, led } = await usableConnection(catalog, given);
   requireSink(stored.scheme);
-  return { uri: formatUri(stored), trusted };
+  return { uri: formatUri(stored), ...led };
 }
 
 /** What a URI leads to, by its scheme or by that of the connection that it names: for statements that take all kinds. Throws as the others do. */
@@ -95,8 +100,8 @@ async function requireWrittenUri(catalog: CatalogTransaction, provider: Provider
 interface UsableConnection {
   readonly connection: ExternalConnection;
   readonly stored: ExternalUri;
-  /** Whether an admin chose the place: the asker, or who wrote the URI. */
-  readonly trusted: boolean;
+  /** `trusted`: whether an admin chose the place, the asker or who wrote the URI. */
+  readonly led: Required<Pick<ProviderTarget, 'trusted' | 'connection'>>;
 }
 
 /** The connection that an `external://` URI names, which the asker may use. */
@@ -111,20 +116,33 @@ async function usableConnection(catalog: CatalogTransaction, given: ExternalUri)
   await catalog.privileges.require('USAGE', name, connection);
   if (connection === undefined) throw new PgPierError('connectionNotLoaded', { name });
   const stored = parseUri(connection.uri.reveal());
-  const trusted = (await catalog.privileges.isAdmin()) || (await catalog.roles.isAdminRole(connection.author));
-  return { connection, stored, trusted };
+  const { id, owner, version } = connection;
+  return { connection, stored, led: { trusted: await isTrusted(catalog, connection.author), connection: { id, name, owner, version } } };
+}
+
+async function isTrusted(catalog: CatalogTransaction, author: number): Promise<boolean> {
+  return (await catalog.privileges.isAdmin()) || (await catalog.roles.isAdminRole(author));
 }
 
 async function resolveConnection(catalog: CatalogTransaction, given: ExternalUri): Promise<StorageTarget> {
-  const { connection, stored, trusted } = await usableConnection(catalog, given);
-  const { name } = connection;
+  const { connection, stored, led } = await usableConnection(catalog, given);
+  const { name, fallback } = connection;
   if (connection.type !== 'STORAGE') throw new PgPierError('connectionTypeMismatch', { wanted: 'STORAGE', found: connection.type });
   if (findStorage(stored.scheme) === undefined) throw new PgPierError('connectionNotStorage', { name, scheme: stored.scheme });
-  const uri = isWithoutBucket(stored) ? withBucket(name, stored, given.path) : withSubPath(stored, given.path);
-  if (stored.scheme !== 'userfile') return { uri: formatUri(uri), trusted };
+  const uri = below(name, stored, given.path);
+  const first = { uri: formatUri(uri), ...led };
+  if (stored.scheme !== 'userfile') {
+    if (fallback === undefined) return first;
+    const second = formatUri(below(name, parseUri(fallback.uri.reveal()), given.path));
+    return { ...first, fallback: { uri: second, trusted: await isTrusted(catalog, fallback.author) } };
+  }
   // The files of whoever wrote the URI: USAGE on the connection is the right to them.
   if (!(await catalog.roles.namesOf([connection.author])).has(connection.author)) throw new PgPierError('userfileOwnerGone', { name });
-  return { uri: formatUri(uri), trusted, ...(await userfileOf(catalog, uri, connection.author)) };
+  return { ...first, ...(await userfileOf(catalog, uri, connection.author)) };
+}
+
+function below(name: string, stored: ExternalUri, given: string): ExternalUri {
+  return isWithoutBucket(stored) ? withBucket(name, stored, given) : withSubPath(stored, given);
 }
 
 /** The first segment behind the name of a bucket-less connection is the bucket. */

@@ -15,6 +15,8 @@ export interface JobSpec {
   /** The statement with its secrets redacted, as SHOW JOBS prints it. */
   readonly description: string;
   readonly payload: unknown;
+  /** Ids of the connections that the statement names: what depends on them. */
+  readonly connections: readonly string[];
   /** The only node that can carry it out: where its files are (`nodeOf` in destination.ts); `self` is the statement's own. Absent: any. */
   readonly node?: number | 'self' | undefined;
 }

@@ -2,7 +2,7 @@
  * The worker processes as the relay sees them: starts them, hands out tasks, replaces those that die. One is started at once, in the
  * background, unless told otherwise; the others when there is work for them.
  */
-import { PgPierError } from '../errors.ts';
+import { PgPierError, toErrorData } from '../errors.ts';
 import type { StorageSettings } from '../external/storage/storage.ts';
 import type { FromWorker, RemoveExportTask, WorkerResult, WorkerTask } from './messages.ts';
 import type { Task, TaskOptions, TaskResults, Workers } from './task.ts';
@@ -158,18 +158,34 @@ class Pool implements Workers {
       case 'notice':
         worker.jobs.get(message.id)?.options.onNotice?.(message.notice);
         return;
+      case 'resolve':
+        return void this.#resolve(worker, message.id);
       case 'result':
-        return this.#finish(worker, message.id, (job) => job.resolve(message.result));
+        return this.#finish(worker, message.id, (job) => {
+          job.options.onTransferred?.(message.transferred);
+          job.resolve(message.result);
+        });
       case 'error':
-        return this.#finish(worker, message.id, (job) =>
-          job.reject(job.options.signal.aborted ? job.options.signal.reason : PgPierError.from(message.error)),
-        );
+        return this.#finish(worker, message.id, (job) => {
+          job.options.onTransferred?.(message.transferred);
+          job.reject(job.options.signal.aborted ? job.options.signal.reason : PgPierError.from(message.error));
+        });
       case 'retire':
         this.#options.log.info({ pid: worker.process.pid }, 'worker process retires');
         return this.#retire(worker);
       case 'crash':
         this.#options.log.error({ pid: worker.process.pid, error: message.error, frames: message.frames }, 'worker process crashed');
         return;
+    }
+  }
+
+  async #resolve(worker: Worker, id: number): Promise<void> {
+    const resolve = worker.jobs.get(id)?.options.resolve;
+    if (resolve === undefined) return;
+    try {
+      worker.process.send({ kind: 'resolved', id, target: await resolve() });
+    } catch (error) {
+      worker.process.send({ kind: 'unresolved', id, error: toErrorData(error) });
     }
   }
 
@@ -220,7 +236,8 @@ class Pool implements Workers {
     if (task.kind === 'export' && this.#state.kind === 'open') {
       const removal: RemoveExportTask = { kind: 'removeExport', target: task.target, exportId: task.exportId };
       try {
-        await this.#enqueue(removal, { signal: AbortSignal.timeout(REMOVAL_MS) });
+        const { resolve } = options;
+        await this.#enqueue(removal, { signal: AbortSignal.timeout(REMOVAL_MS), ...(resolve && { resolve }) });
       } catch {
         options.onNotice?.({
           severity: 'WARNING',

@@ -1,4 +1,5 @@
 /** What the relay asks of worker processes. Tasks and results are plain data: they cross a process boundary. */
+import type { Transferred } from '../catalog/connectionUse.ts';
 import type { Notice } from '../commands/command.ts';
 import type { ProviderTarget } from '../external/provider.ts';
 import type { SinkReport } from '../external/sinks/sink.ts';
@@ -6,10 +7,14 @@ import type { Measurement } from '../external/storage/measure.ts';
 import type { BackupChoice, UnfinishedBackup } from './backup/collection.ts';
 import type { BackedUpObject } from './backup/manifest.ts';
 
+export type { Transferred } from '../catalog/connectionUse.ts';
+
 /** A storage URI with its secrets, resolved: never `external://`. */
 export interface StorageTarget extends ProviderTarget {
   /** Whose files a `userfile://` URI means (resolved, and the asker may): a role's oid (0: a dropped role's), and '' for its own or a qualified name. */
   readonly userfile?: { readonly owner: number; readonly name: string };
+  /** The connection's second set of credentials for the same place. */
+  readonly fallback?: { readonly uri: string; readonly trusted: boolean };
 }
 
 /** Writes, lists and reads the marker file `crdb_external_storage_location` (spec: cockroachdb §1.3). */
@@ -151,6 +156,10 @@ export type Task =
 export interface TaskOptions {
   readonly signal: AbortSignal;
   readonly onNotice?: (notice: Notice) => void;
+  /** What the connection of the task's target leads to now; a task goes on with that. Rejects with the PgPierError that ends the task. */
+  readonly resolve?: () => Promise<StorageTarget>;
+  /** Called once, before the task settles, unless its process died. */
+  readonly onTransferred?: (transferred: Transferred) => void;
 }
 
 /** The worker processes, as the relay sees them. Rejects with PgPierError. */

@@ -3,15 +3,17 @@
  * but what tasks bring, and the catalog's login, for userfile.
  */
 
+import type { Notice } from '../commands/command.ts';
 import { PgPierError, toErrorData } from '../errors.ts';
 import { checkKeyService } from '../external/kms/check.ts';
 import { checkSink } from '../external/sinks/check.ts';
 import { checkStorage } from '../external/storage/check.ts';
 import type { StorageSettings } from '../external/storage/storage.ts';
-import { openStorage } from '../external/storage/storages.ts';
 import { showBackup, showBackups } from './backup/showBackup.ts';
 import { checkConnection } from './checkConnection.ts';
 import type { FromWorker, ToWorker, WorkerResult, WorkerTask } from './messages.ts';
+import { OpenedStorages } from './openedStorages.ts';
+import type { StorageTarget } from './task.ts';
 import { runExport, type TaskRun } from './transfer/export.ts';
 import { grammar } from './transfer/exportQuery.ts';
 import { removeExport } from './transfer/removeExport.ts';
@@ -21,6 +23,7 @@ const LAST_WORK_MS = 10_000;
 
 let storageSettings: StorageSettings | undefined;
 const running = new Map<number, AbortController>();
+const asked = new Map<number, PromiseWithResolvers<StorageTarget>>();
 let retired = false;
 
 function send(message: FromWorker): void {
@@ -30,18 +33,21 @@ function send(message: FromWorker): void {
 async function run(id: number, task: WorkerTask): Promise<void> {
   const abort = new AbortController();
   running.set(id, abort);
+  const storages = new OpenedStorages(storageSettings!);
+  const notice = (notice: Notice) => send({ kind: 'notice', id, notice });
   try {
     const result = await start(task, {
       signal: abort.signal,
       nodeId: storageSettings!.nodeId,
-      openStorage: (target) => openStorage(target, storageSettings!),
-      notice: (notice) => send({ kind: 'notice', id, notice }),
+      openStorage: (target) => storages.open(target, { resolve: () => askParent(id), notice }),
+      notice,
     });
-    send({ kind: 'result', id, result });
+    send({ kind: 'result', id, result, transferred: storages.transferred });
   } catch (error) {
-    send({ kind: 'error', id, error: toErrorData(error) });
+    send({ kind: 'error', id, error: toErrorData(error), transferred: storages.transferred });
   } finally {
     running.delete(id);
+    asked.delete(id);
   }
   if (grammar.spoilt && !retired) {
     retired = true;
@@ -49,10 +55,18 @@ async function run(id: number, task: WorkerTask): Promise<void> {
   }
 }
 
+/** What the connection of a task's target leads to now. The catalog is the parent's. */
+function askParent(id: number): Promise<StorageTarget> {
+  const answer = Promise.withResolvers<StorageTarget>();
+  asked.set(id, answer);
+  send({ kind: 'resolve', id });
+  return answer.promise;
+}
+
 async function start(task: WorkerTask, run: TaskRun): Promise<WorkerResult> {
   switch (task.kind) {
     case 'checkStorage':
-      await checkStorage(task.target, storageSettings!, run.signal);
+      await checkStorage(task.target, storageSettings!, run.signal, run.openStorage);
       return null;
     case 'checkKeyService':
       await checkKeyService(task.target, storageSettings!, run.signal);
@@ -60,7 +74,7 @@ async function start(task: WorkerTask, run: TaskRun): Promise<WorkerResult> {
     case 'checkSink':
       return checkSink(task.target, { probe: false }, storageSettings!, run.signal);
     case 'checkConnection':
-      return checkConnection(task, storageSettings!, run.signal);
+      return checkConnection(task, storageSettings!, run);
     case 'showBackups':
       return showBackups(task, run);
     case 'showBackup':
@@ -84,6 +98,12 @@ process.on('message', (message: ToWorker) => {
     case 'cancel':
       // The parent knows the reason and answers with it; this one only ends the work.
       running.get(message.id)?.abort(new PgPierError('workersStopped'));
+      return;
+    case 'resolved':
+      asked.get(message.id)?.resolve(message.target);
+      return;
+    case 'unresolved':
+      asked.get(message.id)?.reject(PgPierError.from(message.error));
       return;
   }
 });

@@ -43,6 +43,8 @@ export interface Config {
   readonly disableHttp: boolean;
   /** Whether the machine's own credentials are refused, to everybody. */
   readonly disableImplicitCredentials: boolean;
+  /** 0: uses of connections are not recorded. */
+  readonly usageRetentionDays: number;
   readonly auth: AuthSetting;
   readonly trustBackend: boolean;
   readonly nodeId: number;
@@ -270,6 +272,7 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     namedConnectionsOnly: switched('named-connections-only'),
     disableHttp: switched('external-io-disable-http'),
     disableImplicitCredentials: switched('external-io-disable-implicit-credentials'),
+    usageRetentionDays: integer('usage-retention', 90, 0, 36_500),
     auth,
     trustBackend: switched('trust-backend'),
     nodeId,

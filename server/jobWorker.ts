@@ -57,6 +57,7 @@ export function jobWorkerSettings(
     secretKey: plainKey(secretKey),
     ...(config.adminRole !== undefined && { adminRole: config.adminRole }),
     namedConnectionsOnly: config.namedConnectionsOnly,
+    usageRetentionDays: config.usageRetentionDays,
     storageSettings,
     count: config.workers,
   };

@@ -45,23 +45,25 @@ const jobs = (list: readonly StringOrParameter[]): string =>
   list.map((job) => (job.kind === 'parameter' ? `$${job.number}` : /^\d{1,19}$/.test(job.value) ? job.value : '***')).join(', ');
 const controlJobs = (verb: string, statement: ControlJobsStatement): string => `${verb} JOBS ${jobs(statement.jobs)}`;
 
+const changes = { uri: 'AS ***', setFallback: 'SET FALLBACK ***', dropFallback: 'DROP FALLBACK' } as const;
+
 /** One line of text that may be written to a log. */
 export function describeStatement(statement: Statement): string {
   switch (statement.kind) {
     case 'createExternalConnection':
       return `CREATE EXTERNAL CONNECTION ${statement.ifNotExists ? 'IF NOT EXISTS ' : ''}${nameText(statement.name)} AS ***`;
     case 'alterExternalConnection':
-      return `ALTER EXTERNAL CONNECTION ${statement.ifExists ? 'IF EXISTS ' : ''}${nameText(statement.name)} AS ***`;
+      return `ALTER EXTERNAL CONNECTION ${statement.ifExists ? 'IF EXISTS ' : ''}${nameText(statement.name)} ${changes[statement.change.kind]}`;
     case 'checkExternalConnection':
       return 'CHECK EXTERNAL CONNECTION ***';
     case 'dropExternalConnection':
-      return `DROP EXTERNAL CONNECTION ${nameText(statement.name)}`;
+      return `DROP EXTERNAL CONNECTION ${nameText(statement.name)}${statement.restrict ? ' RESTRICT' : ''}`;
     case 'createConnection': {
       const words = `CREATE ${statement.orReplace ? 'OR REPLACE ' : ''}CONNECTION ${statement.ifNotExists ? 'IF NOT EXISTS ' : ''}`;
       return `${words}${nameText(statement.name)} ***`;
     }
     case 'dropConnection':
-      return `DROP CONNECTION ${statement.ifExists ? 'IF EXISTS ' : ''}${nameText(statement.name)}`;
+      return `DROP CONNECTION ${statement.ifExists ? 'IF EXISTS ' : ''}${nameText(statement.name)}${statement.restrict ? ' RESTRICT' : ''}`;
     case 'showConnections':
       return 'SHOW CONNECTIONS';
     case 'describeConnection':
@@ -70,6 +72,10 @@ export function describeStatement(statement: Statement): string {
       return 'SHOW EXTERNAL CONNECTIONS';
     case 'showExternalConnection':
       return `SHOW EXTERNAL CONNECTION ${nameText(statement.name)}`;
+    case 'showConnectionUsage':
+      return statement.name === undefined
+        ? 'SHOW EXTERNAL CONNECTIONS USAGE'
+        : `SHOW EXTERNAL CONNECTION ${nameText(statement.name)} USAGE`;
     case 'showCreateAllExternalConnections':
       return 'SHOW CREATE ALL EXTERNAL CONNECTIONS';
     case 'showCreateExternalConnection':

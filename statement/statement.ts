@@ -91,6 +91,12 @@ export interface ConnectionOption {
   readonly value: StringOrParameter;
 }
 
+/** What ALTER EXTERNAL CONNECTION does to one. */
+export type ConnectionChange =
+  | { readonly kind: 'uri'; readonly uri: StringOrParameter }
+  | { readonly kind: 'setFallback'; readonly uri: StringOrParameter }
+  | { readonly kind: 'dropFallback' };
+
 export type Statement =
   | {
       readonly kind: 'createExternalConnection';
@@ -102,7 +108,7 @@ export type Statement =
       readonly kind: 'alterExternalConnection';
       readonly ifExists: boolean;
       readonly name: StringOrParameter;
-      readonly uri: StringOrParameter;
+      readonly change: ConnectionChange;
     }
   | {
       readonly kind: 'checkExternalConnection';
@@ -111,7 +117,7 @@ export type Statement =
       readonly time?: StringOrParameter;
       readonly concurrently?: StringOrParameter;
     }
-  | { readonly kind: 'dropExternalConnection'; readonly name: StringOrParameter }
+  | { readonly kind: 'dropExternalConnection'; readonly name: StringOrParameter; readonly restrict: boolean }
   | {
       readonly kind: 'createConnection';
       readonly orReplace: boolean;
@@ -119,11 +125,13 @@ export type Statement =
       readonly name: StringOrParameter;
       readonly options: readonly ConnectionOption[];
     }
-  | { readonly kind: 'dropConnection'; readonly ifExists: boolean; readonly name: StringOrParameter }
+  | { readonly kind: 'dropConnection'; readonly ifExists: boolean; readonly name: StringOrParameter; readonly restrict: boolean }
   | { readonly kind: 'showConnections' }
   | { readonly kind: 'describeConnection'; readonly name: StringOrParameter }
   | { readonly kind: 'showExternalConnections' }
   | { readonly kind: 'showExternalConnection'; readonly name: StringOrParameter }
+  /** Of all connections where no name is given. */
+  | { readonly kind: 'showConnectionUsage'; readonly name?: StringOrParameter }
   | { readonly kind: 'showCreateAllExternalConnections' }
   | { readonly kind: 'showCreateExternalConnection'; readonly name: StringOrParameter }
   | {

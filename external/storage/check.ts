@@ -11,10 +11,18 @@ export const markerText = 'a CockroachDB cluster has been configured to read and
 /** For everything together. A client waits, and so does its transaction. */
 const checkMilliseconds = 15_000;
 
-/** @throws PgPierError: CockroachDB's words for the step, then the cause, with the cause's SQLSTATE. */
-export async function checkStorage(target: StorageTarget, settings: StorageSettings, signal: AbortSignal): Promise<void> {
+/**
+ * @param open for a caller that counts what is moved
+ * @throws PgPierError: CockroachDB's words for the step, then the cause, with the cause's SQLSTATE.
+ */
+export async function checkStorage(
+  target: StorageTarget,
+  settings: StorageSettings,
+  signal: AbortSignal,
+  open: (target: StorageTarget) => Promise<Storage> = (given) => openStorage(given, settings),
+): Promise<void> {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(checkMilliseconds)]);
-  const storage = await openStorage(target, settings);
+  const storage = await open(target);
   try {
     await step('failed to write a sentinel ExternalStorage file', () => writeMarker(storage, limited));
     const found = await step('failed to list sentinel ExternalStorage file', () => findMarker(storage, limited));

@@ -1,9 +1,7 @@
 /** What a location does with real bytes: writes a file of random ones, reads it back, compares, deletes it. For CHECK EXTERNAL CONNECTION. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { PgPierError } from '../../errors.ts';
-import type { StorageTarget } from '../../jobs/task.ts';
-import type { Storage, StorageSettings } from './storage.ts';
-import { openStorage } from './storages.ts';
+import type { Storage } from './storage.ts';
 
 export interface Measurement {
   /** Bytes that were written and read back. */
@@ -23,34 +21,28 @@ const patternBytes = 1024 * 1024;
  * @throws PgPierError of the first step that failed; what it wrote is removed where that is allowed
  */
 export async function measureStorage(
-  target: StorageTarget,
+  storage: Storage,
   { size, milliseconds }: { readonly size: number; readonly milliseconds: number },
-  settings: StorageSettings,
   signal: AbortSignal,
 ): Promise<Measurement> {
-  const storage = await openStorage(target, settings);
-  try {
-    const pattern = randomBytes(Math.min(patternBytes, size));
-    const begun = performance.now();
-    const sum = { transferred: 0, writeMilliseconds: 0, readMilliseconds: 0, canDelete: true, left: [] as string[] };
-    do {
-      const path = `pgpier_check_${randomUUID()}`;
-      try {
-        sum.writeMilliseconds += await timed(() => write(storage, path, pattern, size, signal));
-        sum.readMilliseconds += await timed(() => read(storage, path, pattern, size, signal));
-        sum.transferred += size;
-      } finally {
-        // Also after a failure, and after a cancel: that ends what was asked for, not what is to be tidied.
-        if (!(await deleted(storage, path))) {
-          sum.canDelete = false;
-          sum.left.push(path);
-        }
+  const pattern = randomBytes(Math.min(patternBytes, size));
+  const begun = performance.now();
+  const sum = { transferred: 0, writeMilliseconds: 0, readMilliseconds: 0, canDelete: true, left: [] as string[] };
+  do {
+    const path = `pgpier_check_${randomUUID()}`;
+    try {
+      sum.writeMilliseconds += await timed(() => write(storage, path, pattern, size, signal));
+      sum.readMilliseconds += await timed(() => read(storage, path, pattern, size, signal));
+      sum.transferred += size;
+    } finally {
+      // Also after a failure, and after a cancel: that ends what was asked for, not what is to be tidied.
+      if (!(await deleted(storage, path))) {
+        sum.canDelete = false;
+        sum.left.push(path);
       }
-    } while (performance.now() - begun < milliseconds);
-    return sum;
-  } finally {
-    await storage.close();
-  }
+    }
+  } while (performance.now() - begun < milliseconds);
+  return sum;
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {

@@ -1,6 +1,6 @@
 /** Reads a provider's query parameters and refuses the rest, as CockroachDB's `ConsumeURL` does. */
 import { PgPierError } from '../../errors.ts';
-import type { ExternalUri } from '../uri.ts';
+import { type ExternalUri, parameter } from '../uri.ts';
 
 /** BACKUP and RESTORE read it before a storage is opened; every provider lets it pass. */
 const tolerated = 'COCKROACH_LOCALITY';
@@ -55,4 +55,12 @@ export function endpointParameter(name: string, text: string | undefined): strin
     throw new PgPierError('endpointInvalid', { parameter: name });
   }
   return `${url.protocol}//${url.host}`;
+}
+
+/** `placeParameters` of a provider whose stores may stand elsewhere: the same bucket at another endpoint is another bucket. */
+export function endpointPlace(name: string): (uri: ExternalUri) => Readonly<Record<string, string>> {
+  return (uri) => {
+    const endpoint = endpointParameter(name, parameter(uri, name));
+    return endpoint === undefined ? {} : { [name]: endpoint };
+  };
 }

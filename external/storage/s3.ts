@@ -4,54 +4,54 @@ import {
   AbortMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
-  HeadBucketCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
   type ListObjectsV2CommandOutput,
-  S3Client,
-  type S3ClientConfig,
+  type S3Client,
 } from '@aws-sdk/client-s3';
 import { PgPierError } from '../../errors.ts';
-import { attempts, type KeyProvider, keyProvider, requestHandler, silentMilliseconds } from '../aws/awsAccess.ts';
-import { orAborted } from '../aws/orAborted.ts';
-import { type Egress, openEgress } from '../egress.ts';
+import type { StorageTarget } from '../../jobs/task.ts';
+import { attempts, silentMilliseconds } from '../aws/awsAccess.ts';
+import { parseUri } from '../uri.ts';
 import { readBody } from './body.ts';
 import { PartWriter } from './partWriter.ts';
 import { checkObjectPath } from './path.ts';
+import { refusesCredentials } from './refusedCredentials.ts';
 import { type S3Request, s3Error } from './s3Errors.ts';
+import { S3Session } from './s3Session.ts';
 import { s3Upload } from './s3Upload.ts';
-import type { S3Uri } from './s3Uri.ts';
-import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import { parseS3Uri, type S3Uri } from './s3Uri.ts';
+import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
 
-const regionMilliseconds = 5_000;
-/** Where to ask for the region of a bucket or, for stores that have none, for everything. */
-const anyRegion = 'us-east-1';
 /** Amazon's limit, in bytes of UTF-8. */
 const longestKey = 1024;
+/** Sets of credentials that one request tries after its first: those that an ALTER brought, the second set, and those of one more ALTER. */
+const otherSets = 3;
 
 type Options = { readonly signal?: AbortSignal };
 
-export async function openS3(uri: S3Uri, trusted: boolean, settings: StorageSettings): Promise<Storage> {
-  const egress = openEgress({ trusted, allowedNetworks: settings.allowedNetworks }, { skipVerify: uri.skipTlsVerify });
-  return new S3Storage(uri, egress, `pgpier-${settings.nodeId}`);
+export async function openS3(uri: S3Uri, trusted: boolean, settings: StorageSettings, others?: OtherCredentials): Promise<Storage> {
+  return new S3Storage(new S3Session(uri, trusted, settings), settings, others);
 }
 
 class S3Storage implements Storage {
   readonly location: string;
-  readonly #uri: S3Uri;
-  readonly #egress: Egress;
-  readonly #keys: KeyProvider;
+  readonly #settings: StorageSettings;
+  readonly #others: OtherCredentials;
+  #session: S3Session;
+  /** Those before; requests may be under way in them. */
+  readonly #earlier: S3Session[] = [];
   readonly #endpoint: string;
   /** Key prefix of everything here: empty, or with a `/` at its end. */
   readonly #base: string;
-  #client: Promise<S3Client> | undefined;
 
-  constructor(uri: S3Uri, egress: Egress, sessionName: string) {
-    this.#uri = uri;
-    this.#egress = egress;
-    this.#keys = keyProvider(uri.access, { region: uri.region ?? anyRegion, endpoint: uri.endpoint, egress, sessionName });
+  constructor(session: S3Session, settings: StorageSettings, others: OtherCredentials = async () => false) {
+    this.#session = session;
+    this.#settings = settings;
+    this.#others = others;
+    const { uri } = session;
     this.#endpoint = uri.endpoint ?? 'Amazon S3';
     this.#base = uri.prefix === '' ? '' : `${uri.prefix}/`;
     this.location = `s3://${uri.bucket}${uri.prefix === '' ? '' : `/${uri.prefix}`}`;
@@ -60,24 +60,26 @@ class S3Storage implements Storage {
   async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
     const key = this.#key(path);
     const request = this.#request('write', path, signal);
-    const client = await this.#open(request);
-    const checksums = !this.#uri.skipChecksum;
-    return new PartWriter(s3Upload({ client, bucket: this.#uri.bucket, key, checksums, headers: this.#writeHeaders(), request }));
+    // What cannot be reached is told here.
+    await this.#attempt(request, async () => {});
+    const { bucket, skipChecksum } = this.#session.uri;
+    const send = <T>(run: (client: S3Client) => Promise<T>) => this.#attempt(request, run);
+    return new PartWriter(s3Upload({ send, bucket, key, checksums: !skipChecksum, headers: this.#writeHeaders(), request }));
   }
 
   async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {
-    const object = { Bucket: this.#uri.bucket, Key: this.#key(path) };
+    const object = { Bucket: this.#session.uri.bucket, Key: this.#key(path) };
     const request = this.#request('read', path, signal);
-    const client = await this.#open(request);
     if (end !== undefined && end <= start) {
-      await send(request, () => client.send(new HeadObjectCommand(object), abortable(signal)));
+      await this.#send(request, (client) => client.send(new HeadObjectCommand(object), abortable(signal)));
       return;
     }
     const get = async (from: number, version: string | undefined) => {
       const range = from === 0 && end === undefined ? {} : { Range: `bytes=${from}-${end === undefined ? '' : end - 1}` };
       const unchanged = version === undefined ? {} : { IfMatch: version };
+      const command = new GetObjectCommand({ ...object, ...range, ...unchanged });
       try {
-        const { Body, ETag } = await client.send(new GetObjectCommand({ ...object, ...range, ...unchanged }), abortable(signal));
+        const { Body, ETag } = await this.#attempt(request, (client) => client.send(command, abortable(signal)));
         return { stream: Body as Readable, version: ETag };
       } catch (error) {
         if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 416) return undefined;
@@ -89,18 +91,17 @@ class S3Storage implements Storage {
 
   async *list(prefix: string, { after, signal }: Options & { readonly after?: string } = {}): AsyncIterable<StoredObject> {
     const request = this.#request('list', undefined, signal);
-    const client = await this.#open(request);
     let token: string | undefined;
     do {
       const command = new ListObjectsV2Command({
-        Bucket: this.#uri.bucket,
+        Bucket: this.#session.uri.bucket,
         Prefix: this.#base + prefix,
         // Names may hold what XML cannot.
         EncodingType: 'url',
         ...(after === undefined ? {} : { StartAfter: this.#base + after }),
         ...(token === undefined ? {} : { ContinuationToken: token }),
       });
-      const page: ListObjectsV2CommandOutput = await send(request, () => client.send(command, abortable(signal)));
+      const page: ListObjectsV2CommandOutput = await this.#send(request, (client) => client.send(command, abortable(signal)));
       if (page.IsTruncated === undefined) throw this.#notS3('no listing');
       for (const { Key, Size } of page.Contents ?? []) {
         const key = page.EncodingType === 'url' ? decodeKey(Key ?? '') : (Key ?? '');
@@ -114,11 +115,10 @@ class S3Storage implements Storage {
   }
 
   async delete(path: string, { signal }: Options = {}): Promise<void> {
-    const command = new DeleteObjectCommand({ Bucket: this.#uri.bucket, Key: this.#key(path) });
+    const command = new DeleteObjectCommand({ Bucket: this.#session.uri.bucket, Key: this.#key(path) });
     const request = this.#request('delete', path, signal);
-    const client = await this.#open(request);
     try {
-      await client.send(command, abortable(signal));
+      await this.#attempt(request, (client) => client.send(command, abortable(signal)));
     } catch (error) {
       if ((error as { name?: unknown }).name !== 'NoSuchKey') throw s3Error(error, request);
     }
@@ -126,18 +126,17 @@ class S3Storage implements Storage {
 
   async removePartial(prefix: string, { before, signal }: { readonly before?: Date; readonly signal?: AbortSignal } = {}): Promise<number> {
     const request = this.#request('delete', undefined, signal);
-    const client = await this.#open(request);
-    const Bucket = this.#uri.bucket;
+    const Bucket = this.#session.uri.bucket;
     let removed = 0;
     let marker: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {};
     while (marker !== undefined) {
       const command: ListMultipartUploadsCommand = new ListMultipartUploadsCommand({ Bucket, Prefix: this.#base + prefix, ...marker });
-      const page: ListMultipartUploadsCommandOutput = await send(request, () => client.send(command, abortable(signal)));
+      const page: ListMultipartUploadsCommandOutput = await this.#send(request, (client) => client.send(command, abortable(signal)));
       for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
         if (!Key?.startsWith(this.#base + prefix) || !UploadId) continue;
         if (before !== undefined && Initiated !== undefined && Initiated >= before) continue;
         const abort = new AbortMultipartUploadCommand({ Bucket, Key, UploadId });
-        await send(request, () => client.send(abort, abortable(signal))).catch(ignoreMissing);
+        await this.#send(request, (client) => client.send(abort, abortable(signal))).catch(ignoreMissing);
         removed += 1;
       }
       const more: unknown = page.IsTruncated && page.NextKeyMarker && page.NextKeyMarker !== marker.KeyMarker;
@@ -146,49 +145,38 @@ class S3Storage implements Storage {
     return removed;
   }
 
-  async close(): Promise<void> {
-    const client = await this.#client?.catch(() => undefined);
-    client?.destroy();
-    this.#egress.close();
+  renew({ uri, trusted }: StorageTarget): void {
+    this.#earlier.push(this.#session);
+    this.#session = new S3Session(parseS3Uri(parseUri(uri), this.#settings), trusted, this.#settings);
   }
 
-  /** The client is made at the first request, because the bucket's region may have to be asked for. */
-  async #open(request: S3Request): Promise<S3Client> {
+  async close(): Promise<void> {
+    for (const session of [...this.#earlier, this.#session]) await session.close();
+  }
+
+  /** A request, and again with others where its credentials are refused: what it sends is in memory as a whole. Throws what the SDK throws. */
+  async #attempt<T>(request: S3Request, run: (client: S3Client) => Promise<T>): Promise<T> {
+    for (let left = otherSets; ; left--) {
+      const session = this.#session;
+      try {
+        return await run(await session.open(request));
+      } catch (error) {
+        if (left === 0 || !refusesCredentials(s3Error(error, request))) throw error;
+        if (session === this.#session && !(await this.#others())) throw error;
+      }
+    }
+  }
+
+  async #send<T>(request: S3Request, run: (client: S3Client) => Promise<T>): Promise<T> {
     try {
-      this.#client ??= this.#connect(request);
-      return await this.#client;
+      return await this.#attempt(request, run);
     } catch (error) {
-      this.#client = undefined;
       throw s3Error(error, request);
     }
   }
 
-  async #connect(request: S3Request): Promise<S3Client> {
-    // Here and not at the SDK's first signature, where the signal would not end the wait.
-    await orAborted(this.#keys(), request.signal);
-    if (this.#uri.region !== undefined) return new S3Client(this.#config(this.#uri.region));
-    const client = new S3Client(this.#config(anyRegion));
-    const region = await bucketRegion(client, this.#uri.bucket, request);
-    return region === undefined || region === anyRegion ? client : new S3Client(this.#config(region));
-  }
-
-  #config(region: string): S3ClientConfig {
-    const { endpoint, skipChecksum } = this.#uri;
-    const checksums = skipChecksum ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED';
-    return {
-      region,
-      credentials: this.#keys,
-      maxAttempts: attempts,
-      forcePathStyle: this.#uri.pathStyle,
-      requestChecksumCalculation: checksums,
-      responseChecksumValidation: checksums,
-      requestHandler: requestHandler(this.#egress),
-      ...(endpoint === undefined ? {} : { endpoint }),
-    };
-  }
-
   #writeHeaders(): Record<string, string> {
-    const { encryption, storageClass } = this.#uri;
+    const { encryption, storageClass } = this.#session.uri;
     return {
       ...(encryption ? { ServerSideEncryption: encryption.mode } : {}),
       ...(encryption?.mode === 'aws:kms' ? { SSEKMSKeyId: encryption.keyId } : {}),
@@ -208,28 +196,6 @@ class S3Storage implements Storage {
 
   #notS3(cause: string): PgPierError {
     return new PgPierError('storageProtocol', { endpoint: this.#endpoint, provider: 'S3', cause });
-  }
-}
-
-/** S3 names the region in a header of whatever it answers, refusals included; other stores name none, and any region will do. */
-async function bucketRegion(client: S3Client, Bucket: string, request: S3Request): Promise<string | undefined> {
-  const deadline = AbortSignal.timeout(regionMilliseconds);
-  const signal = request.signal ? AbortSignal.any([request.signal, deadline]) : deadline;
-  try {
-    return (await client.send(new HeadBucketCommand({ Bucket }), { abortSignal: signal })).BucketRegion;
-  } catch (error) {
-    const response = (error as { $response?: { statusCode?: number; headers?: Record<string, string> } }).$response;
-    if (response?.statusCode === undefined) throw s3Error(error, { ...request, signal });
-    const region = response.headers?.['x-amz-bucket-region'];
-    return region !== undefined && /^[a-z0-9-]{1,63}$/.test(region) ? region : undefined;
-  }
-}
-
-async function send<T>(request: S3Request, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    throw s3Error(error, request);
   }
 }
 

@@ -51,6 +51,8 @@ const byCode: Readonly<Record<string, ErrorName>> = {
   InvalidTokenId: 'storageCredentialsRejected',
   TokenRefreshRequired: 'storageCredentialsRejected',
   NotSignedUp: 'storageCredentialsRejected',
+  // Ceph's, of a user who is shut out.
+  UserSuspended: 'storageCredentialsRejected',
   AccountProblem: 'storageCredentialsRejected',
   SignatureDoesNotMatch: 'storageSecretWrong',
   RequestTimeTooSkewed: 'storageClockSkew',

@@ -14,7 +14,8 @@ import { abortMilliseconds, growingPartSize, type PartUpload } from './partWrite
 import { type S3Request, s3Error } from './s3Errors.ts';
 
 export interface S3Object {
-  readonly client: S3Client;
+  /** Hands the client to one request, and another one to the same request where credentials are refused. Throws what the SDK throws. */
+  readonly send: <T>(run: (client: S3Client) => Promise<T>) => Promise<T>;
   readonly bucket: string;
   readonly key: string;
   /** Whether parts carry checksums; the upload must then be begun with the algorithm's name. */
@@ -24,8 +25,11 @@ export interface S3Object {
   readonly request: S3Request;
 }
 
+/** What repeating does not change; the last is an error of ours, as where the right to the connection is gone. */
+const hopeless = new Set(['AccessDenied', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'PgPierError']);
+
 /** Up to 406 GiB. */
-export function s3Upload({ client, bucket, key, checksums, headers, request }: S3Object): PartUpload {
+export function s3Upload({ send: sendBy, bucket, key, checksums, headers, request }: S3Object): PartUpload {
   const target = { Bucket: bucket, Key: key };
   const parts: CompletedPart[] = [];
   let id: string | undefined;
@@ -37,20 +41,22 @@ export function s3Upload({ client, bucket, key, checksums, headers, request }: S
     partSize: growingPartSize,
 
     async put(body, signal) {
-      const sent = await client.send(new PutObjectCommand({ ...target, ...headers, Body: body }), { abortSignal: signal });
+      const command = new PutObjectCommand({ ...target, ...headers, Body: body });
+      const sent = await sendBy((client) => client.send(command, { abortSignal: signal }));
       if (!sent.ETag) throw notS3('no ETag');
     },
 
     async begin() {
       const checksum = checksums ? { ChecksumAlgorithm: 'CRC32' as const } : {};
-      const begun = await client.send(new CreateMultipartUploadCommand({ ...target, ...headers, ...checksum }));
+      const command = new CreateMultipartUploadCommand({ ...target, ...headers, ...checksum });
+      const begun = await sendBy((client) => client.send(command));
       if (!begun.UploadId) throw notS3('no UploadId');
       id = begun.UploadId;
     },
 
     async send(number, body, signal) {
       const command = new UploadPartCommand({ ...target, UploadId: id, PartNumber: number, Body: body });
-      const sent = await client.send(command, { abortSignal: signal });
+      const sent = await sendBy((client) => client.send(command, { abortSignal: signal }));
       if (!sent.ETag) throw notS3('no ETag');
       const part: CompletedPart = { PartNumber: number, ETag: sent.ETag };
       if (sent.ChecksumCRC32) part.ChecksumCRC32 = sent.ChecksumCRC32;
@@ -60,7 +66,7 @@ export function s3Upload({ client, bucket, key, checksums, headers, request }: S
     async complete(signal) {
       parts.sort((a, b) => a.PartNumber! - b.PartNumber!);
       const command = new CompleteMultipartUploadCommand({ ...target, UploadId: id, MultipartUpload: { Parts: parts } });
-      await client.send(command, { abortSignal: signal });
+      await sendBy((client) => client.send(command, { abortSignal: signal }));
     },
 
     /**
@@ -69,12 +75,12 @@ export function s3Upload({ client, bucket, key, checksums, headers, request }: S
      */
     async remove(wasCut) {
       const abortSignal = AbortSignal.timeout(abortMilliseconds);
-      const command = { ...target, UploadId: id };
-      const pass = () => client.send(new AbortMultipartUploadCommand(command), { abortSignal }).then(() => undefined, codeOf);
+      const command = new AbortMultipartUploadCommand({ ...target, UploadId: id });
+      const pass = () => sendBy((client) => client.send(command, { abortSignal })).then(() => undefined, codeOf);
       let left = wasCut ? 3 : 1;
       for (let wait = 200; left > 0 && !abortSignal.aborted; wait *= 2) {
         const refusal = await pass();
-        if (refusal === 'AccessDenied') return;
+        if (refusal !== undefined && hopeless.has(refusal)) return;
         if (refusal === undefined || refusal === 'NoSuchUpload') left -= 1;
         if (left > 0) await sleep(wait, undefined, { signal: abortSignal }).catch(() => {});
       }

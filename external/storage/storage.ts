@@ -1,3 +1,5 @@
+import type { StorageTarget } from '../../jobs/task.ts';
+
 /**
  * What every storage offers, and promises. `test/external/storageContract.ts` is this page as a test, which all providers run.
  *
@@ -39,9 +41,18 @@ export interface Storage {
    */
   removePartial(prefix: string, options?: { readonly before?: Date; readonly signal?: AbortSignal }): Promise<number>;
 
+  /**
+   * Uses other credentials for the same place from the next request on, also in readers and writers that are under way. Absent where a provider
+   * cannot do that: then what has begun goes on with the old ones.
+   */
+  renew?(target: StorageTarget): void;
+
   /** Frees sockets. Nothing else may be called afterwards; writers must be finished or aborted before. */
   close(): Promise<void>;
 }
+
+/** Asked by a storage that has `renew` when its credentials are refused: resolves to whether it has been given others meanwhile. */
+export type OtherCredentials = () => Promise<boolean>;
 
 export interface StorageWriter {
   /**

@@ -10,14 +10,16 @@ import { type ExternalUri, parameter, parseUri } from '../uri.ts';
 import { gsRequiresImplicitAccess, parseGsUri } from './gsUri.ts';
 import { parseHttpUri } from './httpUri.ts';
 import { parseNodelocalUri } from './nodelocalUri.ts';
+import { endpointPlace } from './parameters.ts';
 import { parseS3Uri } from './s3Uri.ts';
-import type { Storage, StorageSettings } from './storage.ts';
+import type { OtherCredentials, Storage, StorageSettings } from './storage.ts';
 import { parseUserfileUri } from './userfileUri.ts';
 
 export interface StorageProvider extends Provider {
   /** It cannot tell what it holds, as collections of backups need it. */
   readonly unlisted?: true;
-  open(target: StorageTarget, uri: ExternalUri, settings: StorageSettings): Promise<Storage>;
+  /** `others`: where the statement named a connection, and only for a storage with `renew`. */
+  open(target: StorageTarget, uri: ExternalUri, settings: StorageSettings, others?: OtherCredentials): Promise<Storage>;
 }
 
 const overHttp = (scheme: 'http' | 'https'): StorageProvider => ({
@@ -37,7 +39,9 @@ export const storages: readonly StorageProvider[] = [
     validate: parseS3Uri,
     requiresImplicitAccess,
     usesAmbientCredentials,
-    open: async (target, uri, settings) => (await import('./s3.ts')).openS3(parseS3Uri(uri, settings), target.trusted, settings),
+    placeParameters: endpointPlace('AWS_ENDPOINT'),
+    open: async (target, uri, settings, others) =>
+      (await import('./s3.ts')).openS3(parseS3Uri(uri, settings), target.trusted, settings, others),
   },
   {
     scheme: 'gs',
@@ -45,6 +49,7 @@ export const storages: readonly StorageProvider[] = [
     validate: parseGsUri,
     requiresImplicitAccess: gsRequiresImplicitAccess,
     usesAmbientCredentials: (uri) => parameter(uri, 'AUTH') === 'implicit',
+    placeParameters: endpointPlace('GOOGLE_ENDPOINT'),
     open: async (target, uri, settings) => (await import('./gs.ts')).openGs(parseGsUri(uri, settings), target.trusted, settings),
   },
   {
@@ -80,7 +85,7 @@ export function requireStorage(scheme: string): StorageProvider {
 }
 
 /** Opens a resolved target. Goes outside only as far as the provider must; a wrong key shows at the first operation. */
-export async function openStorage(target: StorageTarget, settings: StorageSettings): Promise<Storage> {
+export async function openStorage(target: StorageTarget, settings: StorageSettings, others?: OtherCredentials): Promise<Storage> {
   const uri = parseUri(target.uri);
-  return await requireStorage(uri.scheme).open(target, uri, settings);
+  return await requireStorage(uri.scheme).open(target, uri, settings, others);
 }

@@ -1,17 +1,15 @@
 /** One attempt at a job, from its claim to the moment its worker lets go of it: carry out, or take back, or hand on. */
-import { randomUUID } from 'node:crypto';
 import type { Catalog } from '../../catalog/catalog.ts';
 import { type HeldJob, JobTakenOver } from '../../catalog/jobLeases.ts';
 import type { Asker } from '../../commands/command.ts';
 import { type ErrorData, PgPierError, toErrorData } from '../../errors.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
-import { openStorage } from '../../external/storage/storages.ts';
-import { resolveStorage } from '../destination.ts';
 import type { JobKind, JobRun, JobType } from '../job.ts';
 import type { JobKinds } from '../jobKinds.ts';
 import type { SweepingJobLogins } from '../loginRole.ts';
 import type { Log } from '../pool.ts';
-import type { StorageTarget } from '../task.ts';
+import { JobStorages, type Opening, roleName } from './jobStorages.ts';
+import { throughOutage } from './outage.ts';
 import { Pulse } from './pulse.ts';
 
 export interface AttemptParts {
@@ -48,6 +46,7 @@ export class Attempt {
   #shuttingDown = false;
   /** The last that is durable, of this attempt or an earlier one. */
   #checkpoint: unknown;
+  readonly #storages: JobStorages;
   readonly done: Promise<void>;
 
   /** `claimed`: performance.now() before the lease was taken. */
@@ -56,6 +55,12 @@ export class Attempt {
     this.#job = job;
     this.#checkpoint = job.checkpoint ?? undefined;
     this.#pulse = new Pulse(parts.catalog.leases, job.lease, claimed, job.state === 'reverting');
+    this.#storages = new JobStorages({
+      ...parts,
+      job,
+      settings: parts.storageSettings,
+      notice: (notice) => this.#pulse.notice(notice),
+    });
     this.done = this.#go().catch((error) => {
       this.#pulse.close();
       const fields = { job: job.lease.job, ...whatFailed(error) };
@@ -92,20 +97,24 @@ export class Attempt {
     try {
       if (job.deaths >= MOST_DEATHS) throw new PgPierError('jobWorkersLost', { id: job.lease.job, count: job.deaths });
       const kind = await this.#kind();
-      const run = await this.#run(this.#pulse.signal);
+      const run = await this.#run('carryOut', this.#pulse.signal);
       untouched = false;
       const result = await this.#untilStopped(kind.run(run));
+      await this.#storages.end('succeeded');
       await this.#pulse.leave({ kind: 'succeeded', result });
       this.#parts.log.info({ job: job.lease.job }, 'a job has succeeded');
       return undefined;
     } catch (error) {
       if (error instanceof JobTakenOver) throw error;
-      if (this.#pulse.stop === 'cancel') ending = { ending: 'canceled', error: null, untouched };
-      else if (this.#pulse.stop !== undefined) {
+      const { stop } = this.#pulse;
+      if (stop === 'cancel') ending = { ending: 'canceled', error: null, untouched };
+      else if (stop !== undefined) {
+        await this.#storages.end('interrupted');
         await this.#stopped();
         return undefined;
       } else ending = { ending: 'failed', error: this.#told(error), untouched };
     }
+    await this.#storages.end(ending.ending, ending.error?.sqlstate);
     this.#pulse = await this.#pulse.beginRevert(ending.ending, ending.error);
     if (this.#shuttingDown) this.#pulse.shutdown();
     return ending;
@@ -127,12 +136,14 @@ export class Attempt {
           throw new PgPierError('jobWorkersLost', { id: lease.job, count: deaths });
         const kind = await this.#kind();
         const signal = AbortSignal.any([this.#pulse.signal, AbortSignal.timeout(REVERT_MS)]);
-        await this.#untilStopped(kind.revert(await this.#run(signal)));
+        await this.#untilStopped(kind.revert(await this.#run('takeBack', signal)));
+        await this.#storages.end('succeeded');
         await this.#pulse.leave({ kind: 'reverted' });
         this.#parts.log.info({ job: lease.job, ending, ...(error && { sqlstate: error.sqlstate }) }, 'a job was taken back');
         return;
       } catch (thrown) {
         if (thrown instanceof JobTakenOver) throw thrown;
+        await this.#storages.end(this.#pulse.stop === undefined ? 'failed' : 'interrupted', toErrorData(thrown).sqlstate);
         if (this.#pulse.stop !== undefined) return this.#stopped();
         failure = thrown;
         this.#parts.log.warn({ job: lease.job, ...whatFailed(thrown) }, 'a job could not be taken back');
@@ -189,16 +200,16 @@ export class Attempt {
     }
   }
 
-  async #run(signal: AbortSignal): Promise<JobRun> {
-    const { catalog, logins, log, storageSettings } = this.#parts;
+  async #run(purpose: Opening['purpose'], signal: AbortSignal): Promise<JobRun> {
+    const { catalog, logins, log } = this.#parts;
     const job = this.#job;
     const pulse = this.#pulse;
     const id = job.lease.job;
     const ownLogins = logins.forJob(id);
     // What a killed attempt left: its login, and sessions that have not noticed yet and hold locks. A frozen worker loses its sessions by that, too.
-    if (job.attempt > 1) await ownLogins.dropAll();
+    if (job.attempt > 1) await Promise.all([ownLogins.dropAll(), catalog.uses.interrupted(id)]);
     const saved = job.asker as Asker;
-    const asker = { ...saved, role: await throughOutage(signal, () => nameOf(catalog, job.owner, saved.role)) };
+    const asker = { ...saved, role: await throughOutage(signal, () => roleName(catalog, job.owner, saved.role)) };
     const lastCheckpoint = () => this.#checkpoint;
     return {
       id,
@@ -219,10 +230,7 @@ export class Attempt {
         pulse.notice(notice);
         if (job.detached) log.info({ job: id, severity: notice.severity, notice: notice.message }, 'a detached job says');
       },
-      openStorage: async (uri) => {
-        const target = await throughOutage(signal, () => targetOf(catalog, asker.role, uri));
-        return openStorage(target, storageSettings);
-      },
+      openStorage: (uri) => this.#storages.open(uri, { role: asker.role, purpose, signal }),
       logins: ownLogins,
     };
   }
@@ -231,34 +239,6 @@ export class Attempt {
   #told(error: unknown): ErrorData {
     if (!(error instanceof PgPierError)) this.#parts.log.error({ job: this.#job.lease.job, ...whatFailed(error) }, 'defect');
     return toErrorData(error);
-  }
-}
-
-/** The role under its present name. Throws `roleMissing`. */
-async function nameOf(catalog: Catalog, oid: number, then: string): Promise<string> {
-  const rows = await catalog.service.query<{ name: string }>(
-    'select r.rolname::pg_catalog.text as name from pg_catalog.pg_roles r where r.oid = $1',
-    [oid],
-  );
-  if (rows[0] === undefined) throw new PgPierError('roleMissing', { role: then });
-  return rows[0].name;
-}
-
-function targetOf(catalog: Catalog, role: string, uri: string): Promise<StorageTarget> {
-  const view = { session: randomUUID(), role, sessionUser: role, stamp: { kind: 'immediate' } } as const;
-  return catalog.transaction(view, (tx) => resolveStorage({ catalog: tx }, uri));
-}
-
-/** A catalog that is away for a moment does not fail a job: the hold on it, which the signal tells of, lasts some seconds without. */
-async function throughOutage<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (!(error instanceof PgPierError) || error.data.sqlstate !== '57P03') throw error;
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      signal.throwIfAborted();
-    }
   }
 }
 

@@ -22,6 +22,7 @@ export interface JobWorkerSettings {
     | { readonly kind: 'file'; readonly path: string; readonly createIfMissing: false };
   readonly adminRole?: string;
   readonly namedConnectionsOnly: boolean;
+  readonly usageRetentionDays: number;
   readonly storageSettings: StorageSettings;
   /** Jobs side by side. */
   readonly count: number;
@@ -44,13 +45,16 @@ export async function openJobWorker(
   settings: JobWorkerSettings,
   { kinds, log, stuck }: { readonly kinds: JobKinds; readonly log: Log; readonly stuck: (job: string) => void },
 ): Promise<{ stop(deadline: AbortSignal): Promise<void> }> {
-  const { service, catalogUrl, secretKey, adminRole, namedConnectionsOnly, storageSettings, count } = settings;
+  const { service, catalogUrl, secretKey, adminRole, namedConnectionsOnly, usageRetentionDays, storageSettings, count } = settings;
+  const { nodeId } = storageSettings;
   const catalog = await openCatalog({
     service: servicePool(service, settings.attempt),
     ...(catalogUrl !== undefined && { catalogUrl }),
     secretKey,
     ...(adminRole !== undefined && { adminRole }),
     namedConnectionsOnly,
+    nodeId,
+    usageRetentionDays,
     log,
   });
   const { host, port, sslmode, sslrootcert } = service;
@@ -61,7 +65,6 @@ export async function openJobWorker(
   });
   void logins.sweep();
   const doorbell = openDoorbell(catalog.database, log);
-  const { nodeId } = storageSettings;
   const worker = startJobWorker({ catalog, kinds, logins, storageSettings, log, stuck, doorbell, count, nodeId });
   return {
     async stop(deadline) {

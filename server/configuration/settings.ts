@@ -82,6 +82,12 @@ export const settings = [
       'refuse web servers (http://, https://) and endpoints of one’s own (AWS_ENDPOINT, GOOGLE_ENDPOINT) as storage, to everybody',
   },
   { name: 'external-io-disable-implicit-credentials', description: "refuse the machine's own credentials (AUTH=implicit), to everybody" },
+  {
+    name: 'usage-retention',
+    value: 'DAYS',
+    description: 'how long it is remembered who used which external connection; 0: nothing is recorded',
+    default: '90',
+  },
   { name: 'drain-timeout', value: 'SECONDS', description: 'how long open transactions may last after SIGTERM', default: '10' },
   { name: 'log-level', value: 'LEVEL', description: 'fatal, error, warn, info, debug, trace or silent', default: 'info' },
   {

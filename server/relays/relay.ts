@@ -76,6 +76,8 @@ export async function startRelay(
     secretKey,
     ...(config.adminRole !== undefined && { adminRole: config.adminRole }),
     namedConnectionsOnly: config.namedConnectionsOnly,
+    nodeId: config.nodeId,
+    usageRetentionDays: config.usageRetentionDays,
     log,
   });
   lifecycle.add('catalog', () => catalog.close());

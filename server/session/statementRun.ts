@@ -43,6 +43,8 @@ export async function runStatements(services: Services, run: Run): Promise<Outco
       const context: CommandContext = {
         asker: state.asker,
         catalog,
+        apart: (work) => services.catalog.transaction({ ...view, stamp: { kind: 'immediate' } }, work),
+        uses: services.catalog.uses,
         workers: services.workers,
         jobs: services.jobs({ asker: state.asker, catalog, notice: run.notice, signal: abort.signal }),
         logins: services.logins,

@@ -11,9 +11,9 @@ export const maxParameter = 65_535;
 
 /** Echoed in errors wherever they stand: the words that our own grammar is made of. Everything else may be a piece of a secret. */
 const grammarWords = new Set(
-  `all as backup backups complete connection connections create csv database drop exists export external for from grant grants if in into job
-  jobs latest newer not of older on option options or parquet privileges public reason replace restore revoke schemas select show system table
-  than time to values when with`.split(/\s+/),
+  `all as backup backups complete connection connections create csv database drop exists export external fallback for from grant grants if in into job
+  jobs latest newer not of older on option options or parquet privileges public reason replace restore restrict revoke schemas select set show system table
+  than time to usage values when with`.split(/\s+/),
 );
 
 export class TokenReader {
@@ -205,7 +205,7 @@ export class TokenReader {
     const isWord = token.kind === 'word';
     if (!isWord) return token.kind !== 'punctuation' && token.kind !== 'parameter';
     const word = tokenValue(this.text, token);
-    return ['as', 'csv', 'in', 'parquet', 'with'].includes(word) || (word === 'into' && !this.isExport);
+    return ['as', 'csv', 'fallback', 'in', 'parquet', 'with'].includes(word) || (word === 'into' && !this.isExport);
   }
 
   /** EXPORT alone has a word of the grammar behind INTO, not a URI. */

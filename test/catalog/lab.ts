@@ -116,6 +116,8 @@ export class Session {
       const context: CommandContext = {
         asker,
         catalog,
+        apart: (work) => this.lab.catalog.transaction({ ...view, stamp: { kind: 'immediate' } }, work),
+        uses: this.lab.catalog.uses,
         workers: this.workers,
         jobs: statementJobs({ catalog: this.lab.catalog, doorbell: silent, nodeId: 1, log: this.lab.log }).of({
           asker,

@@ -194,7 +194,8 @@ for (const version of [15, 18] as const) {
       await sql(
         'update pgpier.external_connection c set provider = u.provider, uri = u.uri from pgpier.connection_uri u where u.connection_id = c.connection_id',
       );
-      await sql('drop table pgpier.connection_uri; delete from pgpier.migration where number >= 4');
+      await sql('drop table pgpier.connection_uri; drop table pgpier.connection_use cascade; alter table pgpier.job drop connections');
+      await sql('delete from pgpier.migration where number >= 4');
       const second = new Lab(server, await open());
       const later = await second.session();
       assert.deepEqual(await later.show('SHOW CREATE EXTERNAL CONNECTION old'), [

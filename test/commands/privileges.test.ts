@@ -44,12 +44,33 @@ const matrix: readonly (readonly [statement: string, refusal: string, allowed: r
     ['superuser', 'adminMember', 'owner', 'all', 'allButUsage', 'optionTaken'],
   ],
   [
+    'ALTER EXTERNAL CONNECTION c DROP FALLBACK',
+    '42501 user HOLDER does not have UPDATE privilege on external_connection c',
+    ['superuser', 'adminMember', 'owner', 'all', 'allButUsage', 'optionTaken'],
+  ],
+  [
+    // Of a name that is nobody's: told to admins alone, who learn that there is none.
+    "ALTER EXTERNAL CONNECTION IF EXISTS missing SET FALLBACK 'nodelocal://self/altered'",
+    '42501 user HOLDER does not have UPDATE privilege on external_connection missing',
+    ['superuser', 'adminMember'],
+  ],
+  [
     "ALTER EXTERNAL CONNECTION IF EXISTS missing AS 'nodelocal://self/altered'",
     '42501 user HOLDER does not have UPDATE privilege on external_connection missing',
     ['superuser', 'adminMember'],
   ],
   [
     'DROP EXTERNAL CONNECTION c',
+    '42501 user HOLDER does not have DROP privilege on external_connection c',
+    ['superuser', 'adminMember', 'owner', 'drop', 'all', 'allButUsage', 'optionTaken'],
+  ],
+  [
+    'DROP EXTERNAL CONNECTION c RESTRICT',
+    '42501 user HOLDER does not have DROP privilege on external_connection c',
+    ['superuser', 'adminMember', 'owner', 'drop', 'all', 'allButUsage', 'optionTaken'],
+  ],
+  [
+    'DROP CONNECTION c RESTRICT',
     '42501 user HOLDER does not have DROP privilege on external_connection c',
     ['superuser', 'adminMember', 'owner', 'drop', 'all', 'allButUsage', 'optionTaken'],
   ],
@@ -62,6 +83,26 @@ const matrix: readonly (readonly [statement: string, refusal: string, allowed: r
     'SHOW EXTERNAL CONNECTION c',
     '42501 must have USAGE privilege or be owner of the External Connection "c"',
     ['superuser', 'adminMember', 'owner', 'usage', 'all', 'usageGrantable', 'optionTaken', 'usageByPublic', 'usageByMembership'],
+  ],
+  [
+    // Of a connection that nobody has used: rows of others are left out for those who may ask at all.
+    'SHOW EXTERNAL CONNECTION c USAGE',
+    '42501 must have USAGE privilege or be owner of the External Connection "c"',
+    [
+      'superuser',
+      'adminMember',
+      'owner',
+      'usage',
+      'drop',
+      'all',
+      'allButUsage',
+      'usageGrantable',
+      'optionTaken',
+      'usageByPublic',
+      'usageByMembership',
+      'systemAll',
+      'systemAllButMetadata',
+    ],
   ],
   [
     'SHOW CREATE EXTERNAL CONNECTION c',

@@ -17,7 +17,18 @@ export interface RadosgwOptions {
 const ATTEMPTS = 3;
 const COMMAND_MS = 20_000;
 
-export async function startRadosgw(options: RadosgwOptions): Promise<{ pid: number }[]> {
+export interface Radosgw {
+  readonly daemons: readonly { readonly pid: number }[];
+  readonly keys: S3Keys;
+}
+
+/** Keys of the user whose the first ones are. */
+export interface S3Keys {
+  add(accessKey: string, secretKey: string): void;
+  remove(accessKey: string): void;
+}
+
+export async function startRadosgw(options: RadosgwOptions): Promise<Radosgw> {
   for (let attempt = 1; ; attempt++) {
     const home = join(options.home, `attempt-${attempt}`);
     mkdirSync(home);
@@ -29,7 +40,7 @@ export async function startRadosgw(options: RadosgwOptions): Promise<{ pid: numb
   }
 }
 
-async function startCluster(options: RadosgwOptions, logFile: string): Promise<{ pid: number }[]> {
+async function startCluster(options: RadosgwOptions, logFile: string): Promise<Radosgw> {
   const { home, port } = options;
   const monitor = await freePort();
   const fsid = randomUUID();
@@ -67,7 +78,15 @@ async function startCluster(options: RadosgwOptions, logFile: string): Promise<{
       `--secret-key=${options.secretKey}`,
     );
     await start('radosgw', '-n', 'client.rgw');
-    return daemons;
+    const keys: S3Keys = {
+      add(accessKey, secretKey) {
+        run('radosgw-admin', 'key', 'create', '--uid=test', '--key-type=s3', `--access-key=${accessKey}`, `--secret-key=${secretKey}`);
+      },
+      remove(accessKey) {
+        run('radosgw-admin', 'key', 'rm', '--uid=test', '--key-type=s3', `--access-key=${accessKey}`);
+      },
+    };
+    return { daemons, keys };
   } catch (error) {
     for (const { pid } of daemons) process.kill(pid, 'SIGKILL');
     throw error;

@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { end, findBinary, guard } from './localServer.ts';
 import { freePort } from './postgres.ts';
-import { startRadosgw } from './radosgw.ts';
+import { type Radosgw, type S3Keys, startRadosgw } from './radosgw.ts';
 
 export type S3Kind = 'minio' | 'versitygw' | 'radosgw';
 
@@ -28,6 +28,8 @@ export type S3Server = {
   readonly bucket: string;
   /** Where versitygw, started from its binary, keeps objects as files. */
   readonly folder?: string;
+  /** Where the server lets a test make and remove keys of the same user: radosgw. */
+  readonly keys?: S3Keys;
   stop(): Promise<void>;
 };
 
@@ -86,7 +88,7 @@ async function startLocal(kind: S3Kind, environment: Environment): Promise<S3Ser
     throw error;
   });
   const watchdog = guard(
-    running.map(({ pid }) => pid),
+    running.daemons.map(({ pid }) => pid),
     home,
   );
   const server: S3Server = {
@@ -95,9 +97,10 @@ async function startLocal(kind: S3Kind, environment: Environment): Promise<S3Ser
     ...keys,
     bucket,
     ...(kind === 'versitygw' ? { folder: join(home, 'data', bucket) } : {}),
+    ...(running.keys && { keys: running.keys }),
     async stop() {
       // Ceph's daemons take ten seconds to say goodbye to each other; there is nothing to keep.
-      for (const { pid } of running) await end(pid, kind === 'radosgw' ? 'SIGKILL' : 'SIGTERM');
+      for (const { pid } of running.daemons) await end(pid, kind === 'radosgw' ? 'SIGKILL' : 'SIGTERM');
       watchdog.kill('SIGKILL');
       rmSync(home, { recursive: true, force: true, maxRetries: 5 });
     },
@@ -118,7 +121,7 @@ async function startGoServer(
   home: string,
   port: number,
   environment: Environment,
-): Promise<{ pid: number }[]> {
+): Promise<Pick<Radosgw, 'daemons'> & Partial<Radosgw>> {
   const data = join(home, 'data');
   mkdirSync(data);
   mkdirSync(join(home, 'iam'));
@@ -143,7 +146,7 @@ async function startGoServer(
   closeSync(log);
   child.unref();
   await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject));
-  return [{ pid: child.pid! }];
+  return { daemons: [{ pid: child.pid! }] };
 }
 
 async function startMinioContainer(environment: Environment): Promise<S3Server | MissingS3> {

@@ -50,13 +50,33 @@ const readings: readonly [string, Statement, string][] = [
   ],
   [
     "ALTER EXTERNAL CONNECTION foo AS 's3://b?AWS_SECRET_ACCESS_KEY=x'",
-    { kind: 'alterExternalConnection', ifExists: false, name: string('foo'), uri: string('s3://b?AWS_SECRET_ACCESS_KEY=x') },
+    {
+      kind: 'alterExternalConnection',
+      ifExists: false,
+      name: string('foo'),
+      change: { kind: 'uri', uri: string('s3://b?AWS_SECRET_ACCESS_KEY=x') },
+    },
     'ALTER EXTERNAL CONNECTION "foo" AS ***',
   ],
   [
     'alter external connection if exists $1 as $2',
-    { kind: 'alterExternalConnection', ifExists: true, name: parameter(1), uri: parameter(2) },
+    { kind: 'alterExternalConnection', ifExists: true, name: parameter(1), change: { kind: 'uri', uri: parameter(2) } },
     'ALTER EXTERNAL CONNECTION IF EXISTS $1 AS ***',
+  ],
+  [
+    "alter external connection foo set fallback 's3://b?AWS_SECRET_ACCESS_KEY=x'",
+    {
+      kind: 'alterExternalConnection',
+      ifExists: false,
+      name: string('foo'),
+      change: { kind: 'setFallback', uri: string('s3://b?AWS_SECRET_ACCESS_KEY=x') },
+    },
+    'ALTER EXTERNAL CONNECTION "foo" SET FALLBACK ***',
+  ],
+  [
+    'ALTER EXTERNAL CONNECTION IF EXISTS $1 DROP FALLBACK',
+    { kind: 'alterExternalConnection', ifExists: true, name: parameter(1), change: { kind: 'dropFallback' } },
+    'ALTER EXTERNAL CONNECTION IF EXISTS $1 DROP FALLBACK',
   ],
   [
     "CHECK EXTERNAL CONNECTION 'external://a' WITH TRANSFER = 64MiB, CONCURRENTLY = 2, TIME = $1",
@@ -69,9 +89,29 @@ const readings: readonly [string, Statement, string][] = [
     },
     'CHECK EXTERNAL CONNECTION ***',
   ],
-  ["DROP EXTERNAL CONNECTION 'Foo'", { kind: 'dropExternalConnection', name: string('Foo') }, 'DROP EXTERNAL CONNECTION "Foo"'],
-  ['DROP EXTERNAL CONNECTION $1', { kind: 'dropExternalConnection', name: parameter(1) }, 'DROP EXTERNAL CONNECTION $1'],
+  [
+    "DROP EXTERNAL CONNECTION 'Foo'",
+    { kind: 'dropExternalConnection', name: string('Foo'), restrict: false },
+    'DROP EXTERNAL CONNECTION "Foo"',
+  ],
+  [
+    'DROP EXTERNAL CONNECTION restrict restrict',
+    { kind: 'dropExternalConnection', name: string('restrict'), restrict: true },
+    'DROP EXTERNAL CONNECTION "restrict" RESTRICT',
+  ],
+  [
+    'drop connection if exists $1 restrict',
+    { kind: 'dropConnection', ifExists: true, name: parameter(1), restrict: true },
+    'DROP CONNECTION IF EXISTS $1 RESTRICT',
+  ],
+  ['DROP EXTERNAL CONNECTION $1', { kind: 'dropExternalConnection', name: parameter(1), restrict: false }, 'DROP EXTERNAL CONNECTION $1'],
   ['SHOW EXTERNAL CONNECTIONS', { kind: 'showExternalConnections' }, 'SHOW EXTERNAL CONNECTIONS'],
+  ['SHOW EXTERNAL CONNECTIONS USAGE', { kind: 'showConnectionUsage' }, 'SHOW EXTERNAL CONNECTIONS USAGE'],
+  [
+    'SHOW EXTERNAL CONNECTION usage usage',
+    { kind: 'showConnectionUsage', name: string('usage') },
+    'SHOW EXTERNAL CONNECTION "usage" USAGE',
+  ],
   ['SHOW EXTERNAL CONNECTION foo', { kind: 'showExternalConnection', name: string('foo') }, 'SHOW EXTERNAL CONNECTION "foo"'],
   ['SHOW CREATE ALL EXTERNAL CONNECTIONS', { kind: 'showCreateAllExternalConnections' }, 'SHOW CREATE ALL EXTERNAL CONNECTIONS'],
   [

@@ -56,6 +56,7 @@ export class QueueLab {
       service: { host: server.socketDir, port: server.port, database: 'postgres', user: 'postgres', password: '', sslmode: 'disable' },
       attempt: 0,
       namedConnectionsOnly: false,
+      usageRetentionDays: 90,
       secretKey: { kind: 'value', value: masterKey.value },
       storageSettings: { externalDir: this.directory, nodeId, allowedNetworks: [] },
       count,
@@ -100,7 +101,7 @@ export class QueueLab {
   /** A job of steps, and the file in which they are written down. */
   spec(payload: Omit<Steps, 'file'>): JobSpec & { readonly file: string } {
     const file = join(this.directory, `steps-${++this.#files}`);
-    return { type: 'BACKUP', description: 'BACKUP DATABASE d INTO ***', payload: { ...payload, file }, file };
+    return { type: 'BACKUP', description: 'BACKUP DATABASE d INTO ***', payload: { ...payload, file }, connections: [], file };
   }
 
   detached(spec: JobSpec, role = 'postgres'): Promise<string> {
