@@ -199,6 +199,11 @@ export const outsideErrors = {
   storageDamaged: { sqlstate: '58030', text: 'the bytes do not agree with their checksum: "{path}"' },
   storageCanceled: { sqlstate: '57014', text: 'canceled while waiting for {location}' },
   addressNotAllowed: { sqlstate: '42501', text: 'connecting to {address} is not allowed: it is {reason}' },
+  locationNotAllowed: {
+    sqlstate: '42501',
+    text: '{location} is not among the places that may be reached from this server',
+    hint: 'The setting PGPIER_ALLOWED_LOCATIONS lists them; the operator can add to it.',
+  },
   networkInvalid: { sqlstate: '22023', text: 'invalid network "{network}"', hint: 'Write an address or a CIDR such as 10.0.0.0/8.' },
   checkMismatch: { sqlstate: '58030', text: 'what was read back is not what was written, from byte {offset} on' },
   sentinelNotFound: { sqlstate: '58P01', text: "failed to find sentinel ExternalStorage file '{name}'" },

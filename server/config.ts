@@ -4,6 +4,7 @@ import { availableParallelism, homedir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { readMasterKey } from '../catalog/secretKey.ts';
 import { Secret } from '../catalog/secrets.ts';
+import { parseLocationPattern } from '../external/allowedLocations.ts';
 import { type AuthSetting, authSettings } from './authPolicy.ts';
 import { type Address, isLoopbackHost, parseAddress, parseCidr } from './configuration/address.ts';
 import { type ConnectionTarget, type Defaults, parseConnectionUri } from './configuration/connectionUri.ts';
@@ -52,6 +53,8 @@ export interface Config {
   readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile?: string; readonly required: boolean };
   /** `address/length` each. */
   readonly allowNetworks: readonly string[];
+  /** Patterns (external/allowedLocations.ts); absent: everything. */
+  readonly allowedLocations?: readonly string[];
   /** Event loops that serve clients. */
   readonly relays: number;
   /** Whether other processes may listen on our address too: a successor, in a rolling restart. */
@@ -219,6 +222,16 @@ export function readConfig(argv: readonly string[], environment: Environment): R
   const allowNetworks = networks('allow-networks');
   if (embedded && given('allow-networks') === undefined) allowNetworks.push('127.0.0.0/8', '::1/128');
 
+  const allowedLocations = given('allowed-locations')
+    ?.split(/[\s,]+/)
+    .filter((each) => each !== '');
+  for (const each of allowedLocations ?? [])
+    if (parseLocationPattern(each) === undefined)
+      wrong(
+        'allowed-locations',
+        `holds "${each}"; a location is written s3:*, s3://bucket-*/path or kafka://*.internal:9092, without . and ..`,
+      );
+
   const nodeId = integer('node-id', 1, 1, 2_147_483_647);
   const readPeers = (text: string): Peers => {
     if (nodeId > maxNodeId) wrong('node-id', `is ${nodeId}; with peers it is at most ${maxNodeId}, as it is part of each cancel key`);
@@ -278,6 +291,7 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     nodeId,
     ...(certFile && keyFile && { tls: { certFile, keyFile, ...(clientCaFile && { clientCaFile }), required: tlsRequired } }),
     allowNetworks,
+    ...(allowedLocations && { allowedLocations }),
     ...(peers && { peers }),
     limits: {
       ...(given('allow-clients') !== undefined && { clientNetworks: networks('allow-clients') }),

@@ -66,9 +66,18 @@ export function jobWorkerSettings(
 export function storageSettingsOf(config: Config, dataDirectory: string, catalog: CatalogLogin): StorageSettings {
   const externalDir = config.externalDirectory ?? join(dataDirectory, 'extern');
   mkdirSync(externalDir, { recursive: true });
-  const { nodeId, allowNetworks: allowedNetworks, disableHttp, disableImplicitCredentials } = config;
+  const { nodeId, allowNetworks: allowedNetworks, allowedLocations, disableHttp, disableImplicitCredentials } = config;
   const kmsDir = config.localKmsDirectory ?? join(dataDirectory, 'kms');
-  return { externalDir, kmsDir, nodeId, allowedNetworks, catalog, disableHttp, disableImplicitCredentials };
+  return {
+    externalDir,
+    kmsDir,
+    nodeId,
+    allowedNetworks,
+    ...(allowedLocations && { allowedLocations }),
+    catalog,
+    disableHttp,
+    disableImplicitCredentials,
+  };
 }
 
 /** A worker reads what proxies have encrypted: it never makes a key, and does not begin without theirs. */

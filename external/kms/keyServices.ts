@@ -3,6 +3,7 @@
  * code (and SDK) only when it is called, in a worker process.
  */
 import { PgPierError } from '../../errors.ts';
+import { requireAllowedLocation } from '../allowedLocations.ts';
 import { requiresImplicitAccess, usesAmbientCredentials } from '../aws/awsUri.ts';
 import type { Provider, ProviderTarget } from '../provider.ts';
 import type { StorageSettings } from '../storage/storage.ts';
@@ -57,5 +58,7 @@ export function requireKeyService(scheme: string): KeyServiceProvider {
 /** Opens a resolved target. Goes outside only as far as the provider must; a wrong key shows at the first operation. */
 export async function openKeyService(target: ProviderTarget, settings: StorageSettings): Promise<KeyService> {
   const uri = parseUri(target.uri);
-  return await requireKeyService(uri.scheme).open(target, uri, settings);
+  const provider = requireKeyService(uri.scheme);
+  requireAllowedLocation(provider, uri, settings);
+  return await provider.open(target, uri, settings);
 }

@@ -8,7 +8,7 @@ import { openSink } from './sinks.ts';
 /** For everything together. A client waits, and so does its transaction. */
 const checkMilliseconds = 15_000;
 
-/** A sink that fails is an answer; a cancel rejects. */
+/** A sink that fails is an answer; a cancel rejects, and so does one that is only to be dialled where the operator does not allow its place. */
 export async function checkSink(
   target: ProviderTarget,
   { probe }: { readonly probe: boolean },
@@ -26,6 +26,8 @@ export async function checkSink(
     }
   } catch (error) {
     if (signal.aborted || !(error instanceof PgPierError)) throw error;
+    // Not a matter of waiting until it can be reached.
+    if (!probe && error.entry === 'locationNotAllowed') throw error;
     return { kind: 'failed', error: error.message };
   }
 }

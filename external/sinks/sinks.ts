@@ -3,6 +3,7 @@
  * only when it is called, in a worker process.
  */
 import { PgPierError } from '../../errors.ts';
+import { requireAllowedLocation } from '../allowedLocations.ts';
 import type { Provider, ProviderTarget } from '../provider.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
@@ -29,5 +30,7 @@ export function requireSink(scheme: string): SinkProvider {
 /** Opens a resolved target. Goes outside only as far as the provider must. */
 export async function openSink(target: ProviderTarget, settings: StorageSettings): Promise<Sink> {
   const uri = parseUri(target.uri);
-  return await requireSink(uri.scheme).open(target, uri, settings);
+  const provider = requireSink(uri.scheme);
+  requireAllowedLocation(provider, uri, settings);
+  return await provider.open(target, uri, settings);
 }

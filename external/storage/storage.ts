@@ -94,6 +94,8 @@ export interface StorageSettings {
   readonly catalog?: CatalogLogin;
   /** Refuses http and https, and custom endpoints (`--external-io-disable-http` in CockroachDB). */
   readonly disableHttp?: boolean;
+  /** Patterns of the places that may be reached (`allowedLocations.ts`); absent: all. */
+  readonly allowedLocations?: readonly string[];
   /** Refuses `AUTH=implicit`. */
   readonly disableImplicitCredentials?: boolean;
 }

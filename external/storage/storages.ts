@@ -4,6 +4,7 @@
  */
 import { PgPierError } from '../../errors.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
+import { requireAllowedLocation } from '../allowedLocations.ts';
 import { requiresImplicitAccess, usesAmbientCredentials } from '../aws/awsUri.ts';
 import type { Provider } from '../provider.ts';
 import { type ExternalUri, parameter, parseUri } from '../uri.ts';
@@ -87,5 +88,7 @@ export function requireStorage(scheme: string): StorageProvider {
 /** Opens a resolved target. Goes outside only as far as the provider must; a wrong key shows at the first operation. */
 export async function openStorage(target: StorageTarget, settings: StorageSettings, others?: OtherCredentials): Promise<Storage> {
   const uri = parseUri(target.uri);
-  return await requireStorage(uri.scheme).open(target, uri, settings, others);
+  const provider = requireStorage(uri.scheme);
+  requireAllowedLocation(provider, uri, settings);
+  return await provider.open(target, uri, settings, others);
 }

@@ -75,6 +75,12 @@ export const settings = [
     description: 'private networks that roles other than admins may reach as storage',
     default: 'none; loopback with the embedded server',
   },
+  {
+    name: 'allowed-locations',
+    value: 'PATTERN,…',
+    description: 'the only places outside that may be reached, by anybody: s3://company-*, nodelocal:*, kafka://*.internal:9092',
+    default: 'all',
+  },
   { name: 'named-connections-only', description: 'roles other than admins name places by external connections alone, never by URI' },
   {
     name: 'external-io-disable-http',

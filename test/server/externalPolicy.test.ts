@@ -1,5 +1,6 @@
 /** What an operator may forbid of the outside, to everybody or to roles other than admins. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
 import { type Pgpier, startPgpier } from '../servers/pgpier.ts';
@@ -15,6 +16,8 @@ before(async () => {
   if (skip) return;
   postgres = await startPostgres({ version: 15 });
   const env = {
+    // Jobs are left to the proxy with another policy, below.
+    PGPIER_WORKERS: '0',
     PGPIER_NAMED_CONNECTIONS_ONLY: 'on',
     PGPIER_EXTERNAL_IO_DISABLE_HTTP: 'on',
     PGPIER_EXTERNAL_IO_DISABLE_IMPLICIT_CREDENTIALS: 'on',
@@ -66,4 +69,31 @@ test('custom endpoints and the machine’s own credentials are refused to admins
   const { rows } = await admin.query("check external connection 's3://b?AUTH=implicit'");
   assert.equal(rows[0].ok, false);
   assert.match(rows[0].error, /implicit credentials disallowed/);
+});
+
+test('places that are not on the operator’s list are refused to admins too, and through connections that were there before', {
+  skip,
+}, async (t) => {
+  const listed = await startPgpier({
+    backend: postgres,
+    env: { PGPIER_ALLOWED_LOCATIONS: 'nodelocal://*/fine, s3:*', PGPIER_SECRET_KEY_FILE: join(proxy.dataDirectory, 'secret.key') },
+  });
+  const client = new pg.Client({ connectionString: listed.connectionString('postgres', 'postgres') });
+  t.after(async () => {
+    await client.end();
+    await listed.stop();
+  });
+  await client.connect();
+  const refusal = {
+    code: '42501',
+    message: /nodelocal:\/\/1\/place(\/x|\/b)? is not among the places that may be reached from this server/,
+    hint: 'The setting PGPIER_ALLOWED_LOCATIONS lists them; the operator can add to it.',
+  };
+  await assert.rejects(client.query("export into csv 'external://place/x' from select 1"), refusal);
+  await assert.rejects(client.query("backup database postgres into 'external://place/b'"), refusal);
+  await assert.rejects(client.query("create external connection again as 'nodelocal://1/place'"), refusal);
+  const { rows } = await client.query("check external connection 'external://place'");
+  assert.match(rows[0].error, refusal.message);
+  await client.query("create external connection fine as 'nodelocal://1/fine'");
+  assert.equal((await client.query("export into csv 'external://fine/x' from select 1")).rowCount, 1);
 });
