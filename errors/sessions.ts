@@ -51,7 +51,7 @@ export const sessionsErrors = {
   clientCertificateRole: { sqlstate: '28000', text: 'certificate authentication failed for user "{role}"' },
   cleartextRefused: {
     sqlstate: '28000',
-    text: 'the backend asks for a password in clear text, and the {leg} connection is not encrypted',
+    text: 'the backend asks for a password in clear text, and the {leg} connection is not encrypted while the other is',
     hint: 'Encrypt it, or let pg_hba.conf ask for scram-sha-256.',
   },
   authenticationMethod: {
@@ -104,5 +104,6 @@ export const sessionsErrors = {
   clientGone: { sqlstate: '57014', text: 'canceling statement because the client has gone' },
   shuttingDown: { sqlstate: '57P01', text: 'terminating connection due to administrator command' },
   idleTimeout: { sqlstate: '57P05', text: 'terminating connection due to idle-session timeout' },
+  backendProtocol: { sqlstate: '08P01', text: 'the backend sent something that is no message of the protocol' },
   backendGone: { sqlstate: '57P01', text: 'the PostgreSQL session behind this connection has ended' },
 } as const satisfies Record<string, ErrorEntry>;

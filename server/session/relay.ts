@@ -40,8 +40,8 @@ export interface Interceptor<N extends Noted> {
   moved(): void;
   /** The client sent FIN; everything before it has been consumed or is held. */
   clientEnded(): void;
-  /** The session is over; the relay closes what is left of it. */
-  ended(by: 'client' | 'backend' | 'proxy'): void;
+  /** The session is over; the relay closes what is left of it. `nonsense`: of the backend's, where an answer to a message of ours should be. */
+  ended(by: 'client' | 'backend' | 'proxy' | 'nonsense'): void;
 }
 
 /** Terminate. */
@@ -256,8 +256,15 @@ export class Relay<N extends Noted> {
   }
 
   #onBackend(chunk: Buffer): boolean {
-    if (this.#fromBackend.pending) for (const part of this.#fromBackend.join(chunk)) this.#scanBackend(part);
-    else this.#scanBackend(chunk);
+    try {
+      if (this.#fromBackend.pending) for (const part of this.#fromBackend.join(chunk)) this.#scanBackend(part);
+      else this.#scanBackend(chunk);
+    } catch (error) {
+      // What cannot be read ends its own session, never the process.
+      if (!(error instanceof RangeError)) throw error;
+      this.#close('nonsense');
+      return false;
+    }
     if (this.holding && this.ledger.length === 0) this.#interceptor.moved();
     return !this.#clientBusy;
   }
@@ -277,6 +284,7 @@ export class Relay<N extends Noted> {
       const end = position + 1 + length;
       const note = this.ledger.head;
       const bulk = (type === backend.dataRow || type === backend.copyData) && note?.whole !== true;
+      if (length < 4 && note?.whole === true) throw new RangeError('a message of the backend has an invalid length');
       if (end > chunk.length && !bulk && length <= largestHeld) {
         this.#fromBackend.keepUntil(1 + length, chunk.subarray(position));
         break;
@@ -329,7 +337,7 @@ export class Relay<N extends Noted> {
     this.#close('proxy');
   }
 
-  #close(by: 'client' | 'backend' | 'proxy'): void {
+  #close(by: 'client' | 'backend' | 'proxy' | 'nonsense'): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#interceptor.ended(by);

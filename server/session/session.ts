@@ -149,7 +149,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
     else if (phase.kind === 'running' && phase.job) phase.abort.abort(new PgPierError('clientGone'));
   }
 
-  ended(by: 'client' | 'backend' | 'proxy'): void {
+  ended(by: 'client' | 'backend' | 'proxy' | 'nonsense'): void {
     const phase = this.#phase;
     const waiting = phase.kind !== 'relaying' && phase.kind !== 'closed';
     this.#phase = { kind: 'closed' };
@@ -159,6 +159,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
     if (by === 'backend' && waiting && !this.relay.farewell) {
       this.relay.toClient(this.errorBytes(new PgPierError('backendGone', {}, { severity: 'FATAL' }).data));
     }
+    if (by === 'nonsense') this.relay.toClient(this.errorBytes(new PgPierError('backendProtocol', {}, { severity: 'FATAL' }).data));
     this.#resolveDone();
   }
 

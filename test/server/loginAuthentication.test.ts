@@ -124,6 +124,8 @@ for (const version of versions) {
       (await psql(conninfo(open.port, 'clear', 'sslmode=require'), 'select 1')).error,
       /the backend connection is not encrypted/,
     );
+    // Between two open connections as without the proxy: pg_hba.conf asks for it on such a one.
+    assert.equal((await psql(conninfo(open.port, 'clear', 'sslmode=disable'), 'select current_user')).out, 'clear');
     await open.listener.stop();
   });
 
