@@ -37,6 +37,7 @@ export const outsideErrors = {
     text: 'CREDENTIALS must be set unless "AUTH" is "implicit"',
     hint: 'BEARER_TOKEN may take its place.',
   },
+  gcpCredentialsNotSet: { sqlstate: '22023', text: 'CREDENTIALS or BEARER_TOKEN must be set if "AUTH" is "specified"' },
   gsAuthDefault: {
     sqlstate: '22023',
     text: 'AUTH=default needs the setting cloudstorage.gs.default.key, which PgPier does not have',
@@ -227,6 +228,11 @@ export const outsideErrors = {
     hint: 'A key that is disabled, or that waits for its deletion, does nothing until it is enabled again.',
   },
   kmsKeyKind: { sqlstate: '22023', text: '{location}: the key is not of a kind that encrypts and decrypts' },
+  kmsDamaged: { sqlstate: '58030', text: '{location}: the bytes do not agree with their checksum' },
+  gcpKmsKeyInvalid: {
+    sqlstate: '22023',
+    text: 'the path of a GCP KMS URI must be projects/P/locations/L/keyRings/R/cryptoKeys/K',
+  },
   awsKmsRegionMissing: { sqlstate: '22023', text: 'aws kms REGION parameter not specified' },
   awsKmsKeyInvalid: { sqlstate: '22023', text: 'the path of an AWS KMS URI must be the ARN or id of a key, or "alias/" and a name' },
   localKmsUri: { sqlstate: '22023', text: 'invalid `local-kms` URI: {reason}' },

@@ -2,6 +2,9 @@
 import { createPrivateKey } from 'node:crypto';
 import { PgPierError } from '../../errors.ts';
 import { base64Error } from '../base64.ts';
+import { endpointParameter } from '../storage/parameters.ts';
+import type { StorageSettings } from '../storage/storage.ts';
+import { type ExternalUri, parameter } from '../uri.ts';
 
 export interface GoogleLogin {
   readonly credentials:
@@ -24,14 +27,17 @@ export interface ServiceAccountKey {
 
 export const loginParameters = ['AUTH', 'CREDENTIALS', 'BEARER_TOKEN', 'ASSUME_ROLE'] as const;
 
+/** CockroachDB has other words for it at each. */
+type CredentialsMissing = 'gsCredentialsNotSet' | 'gcpCredentialsNotSet';
+
 type Given = Partial<Readonly<Record<(typeof loginParameters)[number], string>>>;
 
 /** @throws PgPierError 22023 with CockroachDB's words; never with a part of a secret. */
-export function readLogin(given: Given, missing: 'gsCredentialsNotSet'): GoogleLogin {
+export function readLogin(given: Given, missing: CredentialsMissing): GoogleLogin {
   return { credentials: readCredentials(given, missing), chain: readChain(given.ASSUME_ROLE) };
 }
 
-function readCredentials({ AUTH, CREDENTIALS, BEARER_TOKEN }: Given, missing: 'gsCredentialsNotSet'): GoogleLogin['credentials'] {
+function readCredentials({ AUTH, CREDENTIALS, BEARER_TOKEN }: Given, missing: CredentialsMissing): GoogleLogin['credentials'] {
   if (AUTH === 'implicit') return { kind: 'implicit' };
   if (AUTH === 'default') throw new PgPierError('gsAuthDefault');
   if (AUTH && AUTH !== 'specified') throw new PgPierError('unsupportedAuth', { value: JSON.stringify(AUTH.slice(0, 32)) });
@@ -93,8 +99,49 @@ function readChain(text: string | undefined): string[] {
   return chain;
 }
 
+/** @throws PgPierError 42501 for what the operator forbids: the machine's own credentials, addresses of the user's choice */
+export function checkAllowed(
+  { login, endpoint, provider }: { readonly login: GoogleLogin; readonly endpoint: string | undefined; readonly provider: string },
+  settings: Pick<StorageSettings, 'disableHttp' | 'disableImplicitCredentials'> | undefined,
+): void {
+  if (login.credentials.kind === 'implicit' && settings?.disableImplicitCredentials)
+    throw new PgPierError('implicitDisallowed', { provider });
+  if (settings?.disableHttp && (endpoint !== undefined || hasOwnTokenServer(login)))
+    throw new PgPierError('endpointDisallowed', { provider });
+}
+
+/** Whether the caller needs EXTERNALIOIMPLICITACCESS outside CREATE: ambient credentials, or an address of the caller's choice, be it the key's token server. */
+export function requiresImplicitAccess(uri: ExternalUri): boolean {
+  if (usesAmbientCredentials(uri) || parameter(uri, 'GOOGLE_ENDPOINT')) return true;
+  const CREDENTIALS = parameter(uri, 'CREDENTIALS');
+  if (!CREDENTIALS) return false;
+  try {
+    return hasOwnTokenServer(readLogin({ CREDENTIALS }, 'gsCredentialsNotSet'));
+  } catch (error) {
+    // What cannot be read reaches nothing; `validate` says what is wrong with it.
+    if (error instanceof PgPierError) return false;
+    throw error;
+  }
+}
+
+/** Of a valid URI: an endpoint, and a key's token server, which is dialled too, where they are not Google's. */
+export function placeParameters(uri: ExternalUri): Readonly<Record<string, string>> {
+  const endpoint = endpointParameter('GOOGLE_ENDPOINT', parameter(uri, 'GOOGLE_ENDPOINT'));
+  const CREDENTIALS = parameter(uri, 'CREDENTIALS');
+  const login = CREDENTIALS && !usesAmbientCredentials(uri) ? readLogin({ CREDENTIALS }, 'gsCredentialsNotSet') : undefined;
+  const own = login?.credentials.kind === 'key' && hasOwnTokenServer(login) ? login.credentials.key.tokenUri : undefined;
+  return {
+    ...(endpoint === undefined ? {} : { GOOGLE_ENDPOINT: endpoint }),
+    ...(own === undefined ? {} : { token_uri: new URL(own).origin }),
+  };
+}
+
+export function usesAmbientCredentials(uri: ExternalUri): boolean {
+  return parameter(uri, 'AUTH') === 'implicit';
+}
+
 /** Whether the key asks for its tokens elsewhere than at Google: an address of the user's choice. */
-export function hasOwnTokenServer({ credentials }: GoogleLogin): boolean {
+function hasOwnTokenServer({ credentials }: GoogleLogin): boolean {
   if (credentials.kind !== 'key') return false;
   const { protocol, hostname, port } = new URL(credentials.key.tokenUri);
   return protocol !== 'https:' || port !== '' || !/^(accounts\.google\.com|([\w-]+\.)*googleapis\.com)$/.test(hostname);

@@ -4,11 +4,13 @@
  */
 import { PgPierError } from '../../errors.ts';
 import { requireAllowedLocation } from '../allowedLocations.ts';
-import { requiresImplicitAccess, usesAmbientCredentials } from '../aws/awsUri.ts';
+import * as aws from '../aws/awsUri.ts';
+import * as google from '../google/login.ts';
 import type { Provider, ProviderTarget } from '../provider.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
 import { parseAwsKmsUri } from './awsKmsUri.ts';
+import { parseGcpKmsUri } from './gcpKmsUri.ts';
 import type { KeyService } from './keyService.ts';
 import { parseLocalKmsUri } from './localKmsUri.ts';
 
@@ -24,10 +26,21 @@ export const keyServices: readonly KeyServiceProvider[] = [
     alias: 'aws',
     word: 'AWS KMS',
     validate: parseAwsKmsUri,
-    requiresImplicitAccess,
-    usesAmbientCredentials,
+    requiresImplicitAccess: aws.requiresImplicitAccess,
+    usesAmbientCredentials: aws.usesAmbientCredentials,
     open: async (target, uri, settings) =>
       (await import('./awsKms.ts')).openAwsKms(parseAwsKmsUri(uri, settings), target.trusted, settings),
+  },
+  {
+    scheme: 'gcp-kms',
+    alias: 'gs',
+    word: 'GCP KMS',
+    validate: parseGcpKmsUri,
+    requiresImplicitAccess: google.requiresImplicitAccess,
+    usesAmbientCredentials: google.usesAmbientCredentials,
+    placeParameters: google.placeParameters,
+    open: async (target, uri, settings) =>
+      (await import('./gcpKms.ts')).openGcpKms(parseGcpKmsUri(uri, settings), target.trusted, settings),
   },
   {
     scheme: 'local-kms',

@@ -1,17 +1,19 @@
 /** `gs://`: Google Cloud Storage by its JSON API. Loaded in worker processes alone. */
 import { PgPierError } from '../../errors.ts';
 import { Crc32c } from '../../formats/crc32c.ts';
-import { type Egress, openEgress } from '../egress.ts';
-import { GoogleClient } from '../google/client.ts';
+import type { StorageTarget } from '../../jobs/task.ts';
+import { openEgress } from '../egress.ts';
+import { GoogleClient, type GoogleSession } from '../google/client.ts';
 import { GoogleFailure, silentMilliseconds } from '../google/http.ts';
 import { openTokens } from '../google/tokens.ts';
+import { parseUri } from '../uri.ts';
 import { readBody } from './body.ts';
 import { type GsRequest, gsError, provider } from './gsErrors.ts';
 import { gsUpload } from './gsUpload.ts';
-import type { GsUri } from './gsUri.ts';
+import { type GsUri, parseGsUri } from './gsUri.ts';
 import { PartWriter } from './partWriter.ts';
 import { checkObjectPath } from './path.ts';
-import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
 
 const googleEndpoint = 'https://storage.googleapis.com';
 const scope = 'https://www.googleapis.com/auth/devstorage.read_write';
@@ -24,39 +26,45 @@ type Options = { readonly signal?: AbortSignal };
 export async function openGs(
   uri: GsUri,
   trusted: boolean,
-  settings: Pick<StorageSettings, 'allowedNetworks'>,
+  settings: StorageSettings,
+  others?: OtherCredentials,
   services: { readonly iam?: string } = {},
 ): Promise<Storage> {
-  const egress = openEgress({ trusted, allowedNetworks: settings.allowedNetworks });
-  return new GsStorage(uri, egress, services);
+  return new GsStorage(uri, trusted, settings, others, services);
 }
 
 class GsStorage implements Storage {
   readonly location: string;
-  readonly #egress: Egress;
+  readonly #settings: StorageSettings;
+  readonly #services: { readonly iam?: string };
   readonly #endpoint: string;
   readonly #bucket: string;
   /** Name prefix of everything here: empty, or with a `/` at its end. */
   readonly #base: string;
-  /** `userProject=…&` or nothing. */
-  readonly #billing: string;
   readonly #client: GoogleClient;
+  #billingProject: string | undefined;
 
-  constructor(uri: GsUri, egress: Egress, services: { readonly iam?: string }) {
-    this.#egress = egress;
+  constructor(
+    uri: GsUri,
+    trusted: boolean,
+    settings: StorageSettings,
+    others: OtherCredentials | undefined,
+    services: { readonly iam?: string },
+  ) {
+    this.#settings = settings;
+    this.#services = services;
     this.#endpoint = uri.endpoint ?? googleEndpoint;
     this.#bucket = uri.bucket;
     this.#base = uri.prefix === '' ? '' : `${uri.prefix}/`;
-    this.#billing = uri.billingProject === undefined ? '' : `userProject=${encodeURIComponent(uri.billingProject)}&`;
+    this.#billingProject = uri.billingProject;
     this.location = `gs://${uri.bucket}${uri.prefix === '' ? '' : `/${uri.prefix}`}`;
-    const tokens = openTokens(uri.login, { egress, location: this.location, scope, ...services });
-    this.#client = new GoogleClient({ egress, tokens, endpoint: this.#endpoint, provider });
+    this.#client = new GoogleClient({ endpoint: this.#endpoint, provider }, this.#session(uri, trusted), others);
   }
 
   async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
     const name = this.#name(path);
     const request = this.#request('write', path, signal);
-    return new PartWriter(gsUpload({ client: this.#client, bucket: this.#bucket, name, billing: this.#billing, request }));
+    return new PartWriter(gsUpload({ client: this.#client, bucket: this.#bucket, name, billing: () => this.#billing(), request }));
   }
 
   async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {
@@ -64,7 +72,7 @@ class GsStorage implements Storage {
     const request = this.#request('read', path, signal);
     const toError = (error: unknown) => gsError(error, request);
     if (end !== undefined && end <= start) {
-      await this.#client.json({ method: 'GET', url: `${object}?${this.#billing}fields=size`, signal }).catch((error) => {
+      await this.#client.json({ method: 'GET', url: `${object}?${this.#billing()}fields=size`, signal }).catch((error) => {
         throw toError(error);
       });
       return;
@@ -77,7 +85,7 @@ class GsStorage implements Storage {
       try {
         const stream = await this.#client.send({
           method: 'GET',
-          url: `${object}?${this.#billing}alt=media${unchanged}`,
+          url: `${object}?${this.#billing()}alt=media${unchanged}`,
           // The bytes as they are stored: Google would unpack an object whose content-encoding is gzip, and then ignore ranges.
           headers: { ...range, 'accept-encoding': 'gzip' },
           signal,
@@ -85,7 +93,7 @@ class GsStorage implements Storage {
         const { 'x-goog-generation': generation, 'x-goog-hash': hash } = stream.headers;
         if (typeof generation !== 'string' || (from > 0 && stream.statusCode !== 206)) {
           stream.destroy();
-          throw new PgPierError('storageProtocol', { endpoint: this.#endpoint, provider, cause: 'no object' });
+          throw this.#client.stranger('no object');
         }
         stored ??= /crc32c=([A-Za-z0-9+/]{6}==)/.exec(String(hash ?? ''))?.[1];
         return { stream, version: generation };
@@ -109,7 +117,7 @@ class GsStorage implements Storage {
     const text = (value: string) => encodeURIComponent(this.#base + value);
     const from = after === undefined ? '' : `&startOffset=${text(after)}`;
     const fields = 'fields=kind,nextPageToken,items(name,size)';
-    const url = `${this.#objects()}?${this.#billing}prefix=${text(prefix)}${from}&maxResults=1000&${fields}`;
+    const url = `${this.#objects()}?${this.#billing()}prefix=${text(prefix)}${from}&maxResults=1000&${fields}`;
     let token: string | undefined;
     do {
       const next: string = token === undefined ? '' : `&pageToken=${encodeURIComponent(token)}`;
@@ -119,13 +127,13 @@ class GsStorage implements Storage {
       } catch (error) {
         throw gsError(error, request);
       }
-      if (page.kind !== 'storage#objects') throw this.#notGs('no listing');
+      if (page.kind !== 'storage#objects') throw this.#client.stranger('no listing');
       for (const { name, size } of page.items ?? []) {
         const path = name.slice(this.#base.length);
         // `startOffset` names the first one, not the one before it. A name that ends in "/" is how consoles draw an empty folder.
         if (name.startsWith(this.#base) && path !== after && !path.endsWith('/')) yield { path, size: Number(size) };
       }
-      if (page.nextPageToken !== undefined && page.nextPageToken === token) throw this.#notGs('a listing without end');
+      if (page.nextPageToken !== undefined && page.nextPageToken === token) throw this.#client.stranger('a listing without end');
       token = page.nextPageToken || undefined;
     } while (token !== undefined);
   }
@@ -133,7 +141,7 @@ class GsStorage implements Storage {
   async delete(path: string, { signal }: Options = {}): Promise<void> {
     const request = this.#request('delete', path, signal);
     try {
-      const answer = await this.#client.send({ method: 'DELETE', url: `${this.#object(path)}?${this.#billing}`, accept: [404], signal });
+      const answer = await this.#client.send({ method: 'DELETE', url: `${this.#object(path)}?${this.#billing()}`, accept: [404], signal });
       answer.resume();
     } catch (error) {
       throw gsError(error, request);
@@ -145,8 +153,24 @@ class GsStorage implements Storage {
     return 0;
   }
 
+  renew({ uri, trusted }: StorageTarget): void {
+    const next = parseGsUri(parseUri(uri), this.#settings);
+    this.#billingProject = next.billingProject;
+    this.#client.renew(this.#session(next, trusted));
+  }
+
   async close(): Promise<void> {
-    this.#egress.close();
+    this.#client.close();
+  }
+
+  #session({ login }: GsUri, trusted: boolean): GoogleSession {
+    const egress = openEgress({ trusted, allowedNetworks: this.#settings.allowedNetworks });
+    return { egress, tokens: openTokens(login, { egress, location: this.location, scope, ...this.#services }) };
+  }
+
+  /** `userProject=…&` or nothing. */
+  #billing(): string {
+    return this.#billingProject === undefined ? '' : `userProject=${encodeURIComponent(this.#billingProject)}&`;
   }
 
   #objects(): string {
@@ -162,12 +186,8 @@ class GsStorage implements Storage {
   }
 
   #request(operation: GsRequest['operation'], path: string | undefined, signal: AbortSignal | undefined): GsRequest {
-    const billed = this.#billing !== '';
+    const billed = this.#billingProject !== undefined;
     return { operation, location: this.location, endpoint: this.#endpoint, billed, ...(path === undefined ? {} : { path }), signal };
-  }
-
-  #notGs(cause: string): PgPierError {
-    return new PgPierError('storageProtocol', { endpoint: this.#endpoint, provider, cause });
   }
 }
 

@@ -1,7 +1,7 @@
-/** What Google Cloud Storage or a socket says when something fails, as an error of ours. */
+/** What a refusal of Google Cloud Storage means. */
 import { type ErrorName, PgPierError } from '../../errors.ts';
-import { busyCodes, GoogleFailure, stopped } from '../google/http.ts';
-import { socketError } from '../socketErrors.ts';
+import { googleError } from '../google/errors.ts';
+import type { GoogleFailure } from '../google/http.ts';
 
 export const provider = 'Google Cloud Storage';
 
@@ -19,40 +19,27 @@ export interface GsRequest {
 }
 
 export function gsError(error: unknown, request: GsRequest): PgPierError {
-  const { location, endpoint, signal, operation } = request;
-  if (error instanceof PgPierError) return error;
-  if (signal?.aborted) return stopped(signal, location, endpoint);
-  if (error instanceof GoogleFailure) return answerError(error, request);
-  const { code } = error as NodeJS.ErrnoException;
-  const cause = typeof code === 'string' && /^[A-Z_0-9]{1,40}$/.test(code) ? code : 'no code';
-  return socketError(error as object, endpoint, provider) ?? new PgPierError('storageFailed', { location, operation, cause });
+  return googleError(error, { ...request, provider }, (failure) => refusal(failure, request));
 }
 
-const byStatus: Readonly<Record<number, ErrorName>> = {
-  401: 'storageCredentialsRejected',
-  403: 'storageAccessDenied',
-  408: 'storageTimeout',
-  412: 'storageChanged',
-  413: 'storageTooLarge',
-  429: 'storageBusy',
-  503: 'storageBusy',
-};
-
-function answerError({ status, code, bucketMissing }: GoogleFailure, request: GsRequest): PgPierError {
-  const { operation, location, endpoint, path = '', billed } = request;
-  const fail = (name: ErrorName, cause = code ?? `HTTP ${status}`) =>
-    new PgPierError(name, { operation, location, endpoint, path, provider: 'gs', cause });
-  if (status >= 300 && status < 400) return fail('storageRedirected');
-  if (status === 403 && busyCodes.has(code ?? '')) return fail('storageBusy');
-  if (status === 404) {
-    // Only reading and deleting are about an object that may be missing.
-    const objects = operation === 'read' || operation === 'delete';
-    return fail(objects && !bucketMissing ? 'storageObjectMissing' : 'storageBucketMissing');
+function refusal({ status, code, bucketMissing }: GoogleFailure, request: GsRequest): PgPierError | undefined {
+  const { operation, location, path = '', billed } = request;
+  const fail = (name: ErrorName) => new PgPierError(name, { operation, location, path, provider: 'gs' });
+  switch (status) {
+    case 400:
+      return code === 'required' && !billed ? fail('gsBillingProjectNotSet') : undefined;
+    case 403:
+      return fail('storageAccessDenied');
+    case 404: {
+      // Only reading and deleting are about an object that may be missing.
+      const objects = operation === 'read' || operation === 'delete';
+      return fail(objects && !bucketMissing ? 'storageObjectMissing' : 'storageBucketMissing');
+    }
+    case 412:
+      return fail('storageChanged');
+    case 413:
+      return fail('storageTooLarge');
+    default:
+      return undefined;
   }
-  if (status === 400 && code === 'required' && !billed) return fail('gsBillingProjectNotSet');
-  const known = byStatus[status];
-  if (known) return fail(known);
-  // No API of Google's, or something in between.
-  if (code === undefined && status < 500) return new PgPierError('storageProtocol', { endpoint, provider, cause: `HTTP ${status}` });
-  return fail('storageFailed', code === undefined ? `HTTP ${status}` : `${code}, HTTP ${status}`);
 }

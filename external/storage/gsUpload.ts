@@ -20,14 +20,13 @@ export interface GsObject {
   readonly bucket: string;
   readonly name: string;
   /** `userProject=…&` or nothing. */
-  readonly billing: string;
+  billing(): string;
   readonly request: GsRequest;
 }
 
 /** Up to 5 TiB. */
 export function gsUpload({ client, bucket, name, billing, request }: GsObject): PartUpload {
   const { location, endpoint } = request;
-  const notGs = (cause: string) => new PgPierError('storageProtocol', { endpoint, provider, cause });
   const objects = `/storage/v1/b/${encodeURIComponent(bucket)}/o`;
   const fields = 'fields=size,crc32c,generation';
   const sum = new Crc32c();
@@ -40,9 +39,9 @@ export function gsUpload({ client, bucket, name, billing, request }: GsObject): 
   /** What the store says it has, against what was sent. A damaged object goes away again, unless it was replaced meanwhile. */
   const verify = async (answer: IncomingMessage, size: number, signal: AbortSignal): Promise<void> => {
     const made = (await readJson(answer, { endpoint, provider })) as { size?: unknown; crc32c?: unknown; generation?: unknown };
-    if (typeof made.generation !== 'string' || !/^\d+$/.test(made.generation)) throw notGs('no object');
+    if (typeof made.generation !== 'string' || !/^\d+$/.test(made.generation)) throw client.stranger('no object');
     if (made.crc32c === sum.base64() && Number(made.size) === size) return;
-    const url = `${objects}/${encodeURIComponent(name)}?${billing}ifGenerationMatch=${made.generation}`;
+    const url = `${objects}/${encodeURIComponent(name)}?${billing()}ifGenerationMatch=${made.generation}`;
     await client.send({ method: 'DELETE', url, signal }).then((deleted) => deleted.resume());
     throw new PgPierError('storageDamaged', { path: request.path ?? '' });
   };
@@ -67,16 +66,16 @@ export function gsUpload({ client, bucket, name, billing, request }: GsObject): 
         answer = await client.send({ ...put, headers: { 'content-range': 'bytes */*' } });
       }
       if (answer.statusCode !== 308) {
-        if (!last) throw notGs('the upload ended early');
+        if (!last) throw client.stranger('the upload ended early');
         await verify(answer, from + body.length, signal);
         break;
       }
       answer.resume();
       const arrived = arrivedBytes(answer.headers.range) - from;
-      if (!(arrived >= at && arrived <= body.length)) throw notGs('parts are missing');
+      if (!(arrived >= at && arrived <= body.length)) throw client.stranger('parts are missing');
       if (arrived === body.length && !last) break;
       if (arrived > at) attempt = -1;
-      else if (attempt >= attempts - 1) throw notGs('the upload does not go on');
+      else if (attempt >= attempts - 1) throw client.stranger('the upload does not go on');
       at = arrived;
     }
     sent = from + body.length;
@@ -95,7 +94,7 @@ export function gsUpload({ client, bucket, name, billing, request }: GsObject): 
       const head = `--${boundary}\r\ncontent-type: application/json\r\n\r\n${metadata}\r\n--${boundary}\r\ncontent-type: application/octet-stream\r\n\r\n`;
       const answer = await client.send({
         method: 'POST',
-        url: `/upload${objects}?${billing}uploadType=multipart&${fields}`,
+        url: `/upload${objects}?${billing()}uploadType=multipart&${fields}`,
         headers: { 'content-type': `multipart/related; boundary=${boundary}` },
         body: [Buffer.from(head), body, Buffer.from(`\r\n--${boundary}--\r\n`)],
         signal,
@@ -106,12 +105,12 @@ export function gsUpload({ client, bucket, name, billing, request }: GsObject): 
     async begin() {
       const answer = await client.send({
         method: 'POST',
-        url: `/upload${objects}?${billing}uploadType=resumable&name=${encodeURIComponent(name)}&${fields}`,
+        url: `/upload${objects}?${billing()}uploadType=resumable&name=${encodeURIComponent(name)}&${fields}`,
         headers: { 'x-upload-content-type': 'application/octet-stream' },
       });
       answer.resume();
       const at = answer.headers.location;
-      if (at === undefined || !URL.canParse(at, endpoint)) throw notGs('no upload session');
+      if (at === undefined || !URL.canParse(at, endpoint)) throw client.stranger('no upload session');
       // The session's address is taken for a name: it does not lead elsewhere than the endpoint.
       const { pathname, search } = new URL(at, endpoint);
       session = pathname + search;

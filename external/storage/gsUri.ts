@@ -1,7 +1,7 @@
 /** What a `gs://` URI says. Pure: the relay validates with this and never loads a library of Google's. */
 import { PgPierError } from '../../errors.ts';
-import { type GoogleLogin, hasOwnTokenServer, loginParameters, readLogin } from '../google/login.ts';
-import { cleanPath, type ExternalUri, parameter } from '../uri.ts';
+import { checkAllowed, type GoogleLogin, loginParameters, readLogin } from '../google/login.ts';
+import { cleanPath, type ExternalUri } from '../uri.ts';
 import { endpointParameter, takeParameters } from './parameters.ts';
 import type { StorageSettings } from './storage.ts';
 
@@ -22,13 +22,8 @@ export function parseGsUri(uri: ExternalUri, settings?: Pick<StorageSettings, 'd
   if (uri.host === '') throw new PgPierError('bucketNotSet', { provider: 'gs', bucket: 'bucket' });
   if (uri.userinfo !== undefined) throw new PgPierError('invalidUri', { reason: 'a gs URI has no user before the bucket' });
   const login = readLogin(given, 'gsCredentialsNotSet');
-  if (login.credentials.kind === 'implicit' && settings?.disableImplicitCredentials) {
-    throw new PgPierError('implicitDisallowed', { provider: 'gs' });
-  }
   const endpoint = endpointParameter('GOOGLE_ENDPOINT', given.GOOGLE_ENDPOINT);
-  if (settings?.disableHttp && (endpoint !== undefined || hasOwnTokenServer(login))) {
-    throw new PgPierError('endpointDisallowed', { provider: 'gs' });
-  }
+  checkAllowed({ login, endpoint, provider: 'gs' }, settings);
   const billingProject = given.GOOGLE_BILLING_PROJECT;
   if (billingProject && !/^[\w.:-]{1,100}$/.test(billingProject)) throw new PgPierError('gsBillingProject');
   return {
@@ -38,16 +33,4 @@ export function parseGsUri(uri: ExternalUri, settings?: Pick<StorageSettings, 'd
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(billingProject ? { billingProject } : {}),
   };
-}
-
-/** Whether the caller needs EXTERNALIOIMPLICITACCESS outside CREATE: ambient credentials, or an address of the caller's choice, be it the key's token server. */
-export function gsRequiresImplicitAccess(uri: ExternalUri): boolean {
-  if (parameter(uri, 'AUTH') === 'implicit' || parameter(uri, 'GOOGLE_ENDPOINT')) return true;
-  try {
-    return hasOwnTokenServer(parseGsUri(uri).login);
-  } catch (error) {
-    // What cannot be read reaches nothing; `validate` says what is wrong with it.
-    if (error instanceof PgPierError) return false;
-    throw error;
-  }
 }

@@ -5,10 +5,11 @@
 import { PgPierError } from '../../errors.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
 import { requireAllowedLocation } from '../allowedLocations.ts';
-import { requiresImplicitAccess, usesAmbientCredentials } from '../aws/awsUri.ts';
+import * as aws from '../aws/awsUri.ts';
+import * as google from '../google/login.ts';
 import type { Provider } from '../provider.ts';
-import { type ExternalUri, parameter, parseUri } from '../uri.ts';
-import { gsRequiresImplicitAccess, parseGsUri } from './gsUri.ts';
+import { type ExternalUri, parseUri } from '../uri.ts';
+import { parseGsUri } from './gsUri.ts';
 import { parseHttpUri } from './httpUri.ts';
 import { parseNodelocalUri } from './nodelocalUri.ts';
 import { endpointPlace } from './parameters.ts';
@@ -38,8 +39,8 @@ export const storages: readonly StorageProvider[] = [
     scheme: 's3',
     word: 's3',
     validate: parseS3Uri,
-    requiresImplicitAccess,
-    usesAmbientCredentials,
+    requiresImplicitAccess: aws.requiresImplicitAccess,
+    usesAmbientCredentials: aws.usesAmbientCredentials,
     placeParameters: endpointPlace('AWS_ENDPOINT'),
     open: async (target, uri, settings, others) =>
       (await import('./s3.ts')).openS3(parseS3Uri(uri, settings), target.trusted, settings, others),
@@ -48,10 +49,11 @@ export const storages: readonly StorageProvider[] = [
     scheme: 'gs',
     word: 'gs',
     validate: parseGsUri,
-    requiresImplicitAccess: gsRequiresImplicitAccess,
-    usesAmbientCredentials: (uri) => parameter(uri, 'AUTH') === 'implicit',
-    placeParameters: endpointPlace('GOOGLE_ENDPOINT'),
-    open: async (target, uri, settings) => (await import('./gs.ts')).openGs(parseGsUri(uri, settings), target.trusted, settings),
+    requiresImplicitAccess: google.requiresImplicitAccess,
+    usesAmbientCredentials: google.usesAmbientCredentials,
+    placeParameters: google.placeParameters,
+    open: async (target, uri, settings, others) =>
+      (await import('./gs.ts')).openGs(parseGsUri(uri, settings), target.trusted, settings, others),
   },
   {
     scheme: 'nodelocal',

@@ -1,38 +1,18 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { buildGo } from '../servers/goProgram.ts';
 import { missingPostgres } from '../servers/postgres.ts';
-import { type DriverLab, findProgram, runClient, startDriverLab } from './driverLab.ts';
+import { type DriverLab, runClient, startDriverLab } from './driverLab.ts';
 
 const module = fileURLToPath(new URL('pgx/', import.meta.url));
 
-/** Builds the program; the reason when Go is missing or cannot get the module. */
-function build(target: string): string | false {
-  if (!findProgram('go')) return 'pgx: Go is not installed';
-  try {
-    execFileSync('go', ['build', '-o', target, '.'], {
-      cwd: module,
-      stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, CGO_ENABLED: '0' },
-    });
-    return false;
-  } catch (error) {
-    const said = String((error as { stderr?: Buffer }).stderr ?? error);
-    if (/dial tcp|lookup|proxy|timeout|no required module/.test(said)) return `pgx: the module cannot be fetched (${said.split('\n')[0]})`;
-    // Go before 1.21 cannot read, and before 1.25 cannot build, what pgx needs; from 1.21 on it fetches a newer one itself where it may.
-    if (/invalid go version|requires go >=|toolchain not available/.test(said))
-      return `pgx: Go is too old (${said.trim().split('\n').at(-1)})`;
-    throw error;
-  }
-}
-
 const folder = mkdtempSync(join(tmpdir(), 'pgpier-pgx-'));
 const program = join(folder, 'pgx');
-const missing = missingPostgres(15) || build(program);
+const missing = missingPostgres(15) || buildGo('pgx', module, program);
 
 describe('pgx', { skip: missing }, () => {
   let lab: DriverLab;

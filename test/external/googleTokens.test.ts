@@ -85,7 +85,9 @@ async function serveCloud(t: TestContext, good: readonly string[], seconds = 360
 
 function open(endpoint: string, parameters: Readonly<Record<string, string>>, { trusted = true, iam = endpoint } = {}): Promise<Storage> {
   const query = Object.entries({ ...parameters, GOOGLE_ENDPOINT: endpoint }).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
-  return openGs(parseGsUri(parseUri(`gs://bucket/path?${query.join('&')}`)), trusted, { allowedNetworks: [] }, { iam });
+  return openGs(parseGsUri(parseUri(`gs://bucket/path?${query.join('&')}`)), trusted, { nodeId: 1, allowedNetworks: [] }, undefined, {
+    iam,
+  });
 }
 
 describe('a key of a service account', () => {

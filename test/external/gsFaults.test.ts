@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { checkStorage } from '../../external/storage/check.ts';
-import type { Storage, StorageSettings } from '../../external/storage/storage.ts';
+import type { OtherCredentials, Storage, StorageSettings } from '../../external/storage/storage.ts';
 import { openStorage } from '../../external/storage/storages.ts';
 import { Crc32c } from '../../formats/crc32c.ts';
 import { freePort } from '../servers/postgres.ts';
@@ -258,7 +258,7 @@ describe('Google Cloud Storage behind a wrong or broken address', { concurrency:
 /** A session as Google describes it: bytes in order, in multiples of 256 KiB until the last, as many as the server likes of each request. */
 async function serveUploads(
   t: TestContext,
-  fault: (part: number, request: IncomingMessage) => 'lose' | 'half' | 'break' | 'busy' | undefined,
+  fault: (part: number, request: IncomingMessage) => 'lose' | 'half' | 'break' | 'busy' | 'stranger' | undefined,
 ) {
   let have = Buffer.alloc(0);
   let part = 0;
@@ -284,6 +284,7 @@ async function serveUploads(
     assert.equal(Number(last) - Number(first) + 1, body.length);
     if (total === '*') assert.equal(body.length % (256 * 1024), 0);
     const wrong = fault(++part, request);
+    if (wrong === 'stranger') return refuse(response, 401, 'authError');
     if (wrong === 'busy') return refuse(response, 503, 'backendError');
     if (wrong === 'break') return void request.socket.destroy();
     have = Buffer.concat([have, wrong === 'half' ? body.subarray(0, 3 * 256 * 1024) : body]);
@@ -349,5 +350,31 @@ describe('A resumable upload', { concurrency: true }, () => {
     await storage.close();
     assert.equal(log.at(-1), 'DELETE');
     assert.equal(made(), undefined);
+  });
+
+  it('whose credentials are refused half-way goes on with others, and without others it ends', async (t) => {
+    const start = async (others: (storage: () => Storage) => OtherCredentials) => {
+      const seen: string[] = [];
+      let parts = 0;
+      const { endpoint, made } = await serveUploads(t, (_part, request) => {
+        const bearer = request.headers.authorization!.replace('Bearer ', '');
+        seen.push(bearer);
+        if (bearer === token && ++parts > 1) return 'stranger';
+        return undefined;
+      });
+      const storage: Storage = await openStorage({ uri: uri(endpoint), trusted: true }, settings, () => others(() => storage)());
+      return { seen, made, storage, endpoint };
+    };
+    const going = await start((storage) => async () => {
+      storage().renew!({ uri: uri(going.endpoint).replace(token, 'ya29.next'), trusted: true });
+      return true;
+    });
+    await mebibytes(going.storage, 'x');
+    await going.storage.close();
+    assert.ok(going.made()?.equals(pattern));
+    assert.deepEqual(going.seen, [token, token, 'ya29.next', 'ya29.next']);
+    const ending = await start(() => async () => false);
+    await rejectsWith(() => mebibytes(ending.storage, 'x'), '28000', /does not accept these credentials \(authError\)$/);
+    await ending.storage.close();
   });
 });

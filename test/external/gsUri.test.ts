@@ -132,6 +132,13 @@ describe('a gs URI', () => {
     );
   });
 
+  it('leads where its bucket, its endpoint and its token server are', () => {
+    const place = (query: string) => findStorage('gs')!.placeParameters!(parseUri(`gs://b?${query}`));
+    assert.deepEqual(place(credentials()), {});
+    assert.deepEqual(place('AUTH=implicit&GOOGLE_ENDPOINT=fake:4443'), { GOOGLE_ENDPOINT: 'https://fake:4443' });
+    assert.deepEqual(place(credentials({ token_uri: 'https://tokens.example/path' })), { token_uri: 'https://tokens.example' });
+  });
+
   it('is shown without its secrets', () => {
     assert.equal(
       redactUri('gs://b/p?CREDENTIALS=HUSH&BEARER_TOKEN=HUSH&ASSUME_ROLE=a@b'),
