@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Log } from './catalog.ts';
+import { requireName } from './connections.ts';
 import type { Roles } from './roles.ts';
 import type { Queryable } from './settle.ts';
 import type { Store } from './transaction.ts';
@@ -143,6 +144,7 @@ export class ConnectionUsage {
 
   /** The latest first: all, or those that the asker's roles made or that were made of their connections. */
   async list(wanted: { readonly name: string | undefined; readonly all: boolean; readonly most: number }): Promise<readonly RecordedUse[]> {
+    if (wanted.name !== undefined) requireName(wanted.name);
     const held = wanted.all ? null : await this.#held();
     return this.#store.readPlain<RecordedUse & { readonly [column: string]: unknown }>(
       `select u.connection_name as connection, u.role_name as "user", u.statement, u.job_id::pg_catalog.text as job, u.begun as started, u.ended as finished,

@@ -70,8 +70,9 @@ export class ExternalConnections {
     this.#roles = roles;
   }
 
-  /** Case-sensitive and exact; undefined when there is none that this session can see. */
+  /** Case-sensitive and exact; undefined when there is none that this session can see. Throws `connectionNameInvalid`. */
   async find(name: string): Promise<ExternalConnection | undefined> {
+    requireName(name);
     const [row] = await this.#store.read<Row>(`${visible} and c.name = $4`, [name]);
     return row === undefined ? undefined : this.#read(row);
   }
@@ -166,6 +167,7 @@ export class ExternalConnections {
 
   /** Makes this the only session that changes the connection or its rights. Throws `changePending`, at once. */
   async lockName(name: string): Promise<void> {
+    requireName(name);
     const what = `external_connection ${name}`;
     await this.#store.lock(`external_connection/${name}`, what);
     // With nothing of its own at stake, a session's own pending rows are those of a prepared transaction.
@@ -202,6 +204,14 @@ export class ExternalConnections {
       fallback: row.fallback === null ? undefined : fallbackOf(row.fallback, row.fallback_author!),
     };
   }
+}
+
+/**
+ * A URI in the place of a name is a slip, and may hold a secret: it gets into no query, whose values the server may log, and into no text.
+ * Throws `connectionNameInvalid`.
+ */
+export function requireName(name: string): void {
+  if (name.includes('://')) throw new PgPierError('connectionNameInvalid', { reason: 'a URI stands where a name is expected' });
 }
 
 function place(id: string, column: 'uri' | 'fallback'): string {
