@@ -246,4 +246,29 @@ export const outsideErrors = {
 
   // Sinks.
   unsupportedSink: { sqlstate: '22023', text: 'unsupported sink: {scheme}', hint: 'docs/connections.md lists the sinks.' },
+  webhookHttp: { sqlstate: '22023', text: 'sink requires webhook-https' },
+  schemaTopic: { sqlstate: '0A000', text: 'schema_topic is not yet supported' },
+  parameterNotBase64: { sqlstate: '22023', text: 'param {parameter} must be base 64 encoded: {reason}' },
+  parameterEmpty: { sqlstate: '22023', text: 'param {parameter} must not be empty' },
+  parameterInvalid: { sqlstate: '22023', text: 'param {parameter} must {must}' },
+  parameterRequires: { sqlstate: '22023', text: '{parameter} requires {needed}' },
+  schemeRequiresParameter: { sqlstate: '22023', text: 'scheme {scheme} requires parameter {parameter}' },
+  certificateInvalid: {
+    sqlstate: '22023',
+    text: 'failed to parse certificate data',
+    hint: 'ca_cert is a certificate in PEM form (-----BEGIN CERTIFICATE-----), in base64 once more.',
+  },
+  clientCertificateInvalid: { sqlstate: '22023', text: 'invalid client certificate: {reason}' },
+  saslDisabled: { sqlstate: '22023', text: 'sasl_enabled must be enabled {purpose}' },
+  saslMechanismInvalid: {
+    sqlstate: '22023',
+    text: 'param sasl_mechanism must be one of AWS_MSK_IAM, OAUTHBEARER, PLAIN, SCRAM-SHA-256, or SCRAM-SHA-512',
+  },
+  saslParameterMissing: { sqlstate: '22023', text: '{parameter} must be provided when SASL is enabled{using}' },
+  saslParameterForeign: { sqlstate: '22023', text: '{parameter} is only a valid parameter for sasl_mechanism={mechanisms}' },
+  kafkaClosed: { sqlstate: '08006', text: '{endpoint} closed the connection; it may expect {expects}' },
+  kafkaTopicTooLong: {
+    sqlstate: '22023',
+    text: 'topic_prefix and topic_name make topics that are longer than the {most} characters that Kafka allows',
+  },
 } as const satisfies Record<string, ErrorEntry>;

@@ -8,6 +8,7 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import { BlockList, isIP, isIPv4, type LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { ConnectionOptions } from 'node:tls';
 import { PgPierError } from '../errors.ts';
 
 export interface EgressRules {
@@ -101,11 +102,16 @@ export interface Egress {
   close(): void;
 }
 
+export interface EgressTls {
+  readonly skipVerify?: boolean;
+  /** PEM; beside these authorities none is trusted. */
+  readonly ca?: string;
+  /** PEM, to show who we are. */
+  readonly client?: { readonly cert: string; readonly key: string };
+}
+
 /** @throws PgPierError 22023 for a bad entry of `allowedNetworks`. */
-export function openEgress(
-  rules: EgressRules,
-  { skipVerify = false, keepAlive = true }: { readonly skipVerify?: boolean; readonly keepAlive?: boolean } = {},
-): Egress {
+export function openEgress(rules: EgressRules, { keepAlive = true, ...tls }: EgressTls & { readonly keepAlive?: boolean } = {}): Egress {
   const allowed = networks(rules.allowedNetworks);
   const check = (address: string) => {
     const kind = judgeAddress(address);
@@ -118,7 +124,7 @@ export function openEgress(
   const lookup = guardedLookup(check);
   const options = { keepAlive, maxSockets: 16, lookup };
   const httpAgent = guard(new http.Agent(options), check);
-  const httpsAgent = guard(new https.Agent({ ...options, rejectUnauthorized: !skipVerify }), check);
+  const httpsAgent = guard(new https.Agent({ ...options, ...tlsOptions(tls) }), check);
   return {
     check,
     lookup,
@@ -129,6 +135,11 @@ export function openEgress(
       httpsAgent.destroy();
     },
   };
+}
+
+/** As Node's TLS takes them. */
+export function tlsOptions({ skipVerify, ca, client }: EgressTls): ConnectionOptions {
+  return { rejectUnauthorized: !skipVerify, ...(ca === undefined ? {} : { ca }), ...client };
 }
 
 function guardedLookup(check: (address: string) => void): LookupFunction {

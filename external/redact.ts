@@ -58,9 +58,9 @@ function redactKey(uri: ExternalUri): ExternalUri {
   return { ...rest, path: '/redacted' };
 }
 
-/** Parameters of an http(s) URI mean what its server says: signatures and tokens have many names. */
+/** Parameters of an http(s) URI mean what its server says: signatures and tokens have many names. Most of a webhook's go on to its server. */
 function isUrl({ scheme }: ExternalUri): boolean {
-  return scheme === 'http' || scheme === 'https';
+  return scheme === 'http' || scheme === 'https' || scheme === 'webhook-https';
 }
 
 function redactAuthority(uri: ExternalUri): ExternalUri {

@@ -82,7 +82,10 @@ export async function providerOf(
   text: string,
 ): Promise<ConnectionProvider | undefined> {
   const given = parseUri(text);
-  return findProvider(given.scheme === 'external' ? (await usableConnection(catalog, given)).stored.scheme : given.scheme);
+  if (given.scheme === 'external') return findProvider((await usableConnection(catalog, given)).stored.scheme);
+  // What http:// in a statement means is a web server; connections alone are registries of schemas.
+  const provider = findStorage(given.scheme);
+  return provider === undefined ? findProvider(given.scheme) : { kind: 'storage', provider };
 }
 
 async function resolveOther(catalog: CatalogTransaction, provider: Provider, given: ExternalUri): Promise<ProviderTarget> {

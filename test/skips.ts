@@ -16,6 +16,8 @@ const CANNOT_EXIST: readonly RegExp[] = [
   /^(pgx|googleapis): (Go is too old|the module cannot be fetched)/,
   // Built by .ci/run where Go's registry and Python's are reached; neither npm nor Debian 12 has them.
   /^(minio|versitygw|moto|gcs): /,
+  // From Maven Central.
+  /^(kafka|apicurio): no (jars|registry)/,
 ];
 
 export const isAllowedSkip = ({ reason }: Skip): boolean => CANNOT_EXIST.some((pattern) => pattern.test(reason));

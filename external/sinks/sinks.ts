@@ -6,14 +6,71 @@ import { PgPierError } from '../../errors.ts';
 import { requireAllowedLocation } from '../allowedLocations.ts';
 import type { Provider, ProviderTarget } from '../provider.ts';
 import type { StorageSettings } from '../storage/storage.ts';
-import { type ExternalUri, parseUri } from '../uri.ts';
+import { type ExternalUri, parameter, parseUri } from '../uri.ts';
+import { type KafkaUri, parseAzureEventHubUri, parseConfluentCloudUri, parseKafkaUri } from './kafkaUri.ts';
+import { parseSchemaRegistryUri } from './schemaRegistryUri.ts';
 import type { Sink } from './sink.ts';
+import { parseWebhookUri, refuseWebhookHttp } from './webhookUri.ts';
 
 export interface SinkProvider extends Provider {
   open(target: ProviderTarget, uri: ExternalUri, settings: StorageSettings): Promise<Sink>;
 }
 
-export const sinks: readonly SinkProvider[] = [];
+export const sinks: readonly SinkProvider[] = [
+  kafka('kafka', parseKafkaUri),
+  kafka('confluent-cloud', parseConfluentCloudUri),
+  kafka('azure-event-hub', parseAzureEventHubUri),
+  {
+    scheme: 'webhook-https',
+    word: 'webhookhttps',
+    validate: parseWebhookUri,
+    requiresImplicitAccess: () => true,
+    usesAmbientCredentials: () => false,
+    open: async ({ trusted }, uri, settings) =>
+      (await import('./webhook.ts')).openWebhook(parseWebhookUri(uri, settings), trusted, settings),
+  },
+  {
+    scheme: 'webhook-http',
+    word: 'webhookhttp',
+    validate: refuseWebhookHttp,
+    requiresImplicitAccess: () => true,
+    usesAmbientCredentials: () => false,
+    open: async () => refuseWebhookHttp(),
+  },
+  schemaRegistry('http'),
+  schemaRegistry('https'),
+];
+
+/** Whoever names brokers in a statement makes this machine connect to where they please: EXTERNALIOIMPLICITACCESS, as with an endpoint of S3's. */
+function kafka(scheme: string, parse: (uri: ExternalUri, settings?: StorageSettings) => KafkaUri): SinkProvider {
+  return {
+    scheme,
+    word: scheme,
+    validate: parse,
+    requiresImplicitAccess: () => true,
+    usesAmbientCredentials: (uri) => parameter(uri, 'sasl_mechanism') === 'AWS_MSK_IAM',
+    placeParameters: tokenPlace,
+    open: async ({ trusted }, uri, settings) => (await import('./kafka.ts')).openKafka(parse(uri, settings), scheme, trusted, settings),
+  };
+}
+
+/** The token server is dialled too, and gets a secret. */
+function tokenPlace(uri: ExternalUri): Readonly<Record<string, string>> {
+  const url = parameter(uri, 'sasl_token_url');
+  return url ? { sasl_token_url: new URL(url).href } : {};
+}
+
+function schemaRegistry(scheme: string): SinkProvider {
+  return {
+    scheme,
+    word: scheme,
+    validate: parseSchemaRegistryUri,
+    requiresImplicitAccess: () => true,
+    usesAmbientCredentials: () => false,
+    open: async ({ trusted }, uri, settings) =>
+      (await import('./schemaRegistry.ts')).openSchemaRegistry(parseSchemaRegistryUri(uri, settings), trusted, settings),
+  };
+}
 
 /** The provider of a scheme, `undefined` if it is none of a sink. */
 export function findSink(scheme: string): SinkProvider | undefined {

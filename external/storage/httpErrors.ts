@@ -81,7 +81,7 @@ function missing(status: number, values: Readonly<Record<string, string>>): PgPi
 }
 
 /** Host and path: what stands before the host or behind the path may be a secret, of whoever signed the address. */
-function shownTarget(target: string | undefined, endpoint: string): string {
+export function shownTarget(target: string | undefined, endpoint: string): string {
   try {
     const { origin, pathname } = new URL(target ?? '', endpoint);
     if (target !== undefined && origin !== 'null') return `${origin}${pathname}`.slice(0, 200);
