@@ -58,12 +58,18 @@ export function requireAllowedLocation(
 ): void {
   if (allowedLocations === undefined) return;
   const parameters = provider.placeParameters?.(uri) ?? {};
-  if (allowedLocations.some((text) => allows(parseLocationPattern(text), uri, parameters))) return;
+  if (allowedLocations.some((text) => allows(parseLocationPattern(text), provider.scheme, uri, parameters))) return;
   throw new PgPierError('locationNotAllowed', { location: inWords(uri, parameters) });
 }
 
-function allows(pattern: LocationPattern | undefined, uri: ExternalUri, parameters: Readonly<Record<string, string>>): boolean {
-  if (pattern === undefined || pattern.scheme !== uri.scheme) return false;
+/** @param scheme the provider's own, whatever alias of it the URI has: `gs:///` where a key is meant is not the storage of that name */
+function allows(
+  pattern: LocationPattern | undefined,
+  scheme: string,
+  uri: ExternalUri,
+  parameters: Readonly<Record<string, string>>,
+): boolean {
+  if (pattern === undefined || pattern.scheme !== scheme) return false;
   const { place } = pattern;
   if (place === undefined) return true;
   const names = new Set([...Object.keys(parameters), ...place.parameters.keys()]);

@@ -26,6 +26,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly kind: 'notice'; readonly id: number; readonly notice: Notice }
+  /** What became of the connection of the task's target: a notice that the log has, too. */
+  | { readonly kind: 'change'; readonly id: number; readonly notice: Notice }
   /** Asks what the connection of the task's target leads to now; one question of a task at a time. */
   | { readonly kind: 'resolve'; readonly id: number }
   | { readonly kind: 'result'; readonly id: number; readonly result: WorkerResult; readonly transferred: Transferred }

@@ -158,6 +158,14 @@ class Pool implements Workers {
       case 'notice':
         worker.jobs.get(message.id)?.options.onNotice?.(message.notice);
         return;
+      case 'change': {
+        const job = worker.jobs.get(message.id);
+        const { severity, message: text } = message.notice;
+        const fields = { task: job && taskWords[job.task.kind], notice: text };
+        this.#options.log[severity === 'WARNING' ? 'warn' : 'info'](fields, 'a task was told of a change of its connection');
+        job?.options.onNotice?.(message.notice);
+        return;
+      }
       case 'resolve':
         return void this.#resolve(worker, message.id);
       case 'result':

@@ -39,7 +39,8 @@ async function run(id: number, task: WorkerTask): Promise<void> {
     const result = await start(task, {
       signal: abort.signal,
       nodeId: storageSettings!.nodeId,
-      openStorage: (target) => storages.open(target, { resolve: () => askParent(id), notice }),
+      openStorage: (target) =>
+        storages.open(target, { resolve: () => askParent(id), notice: (change) => send({ kind: 'change', id, notice: change }) }),
       notice,
     });
     send({ kind: 'result', id, result, transferred: storages.transferred });

@@ -38,6 +38,7 @@ create table pgpier.connection_use (
 );
 create index connection_use_of on pgpier.connection_use (connection_name, begun desc);
 create index connection_use_begun on pgpier.connection_use (begun);
+create index connection_use_under_way on pgpier.connection_use (job_id) where ended is null;
 
 create view pgpier.connection_usage as
 select connection_name, role_name as user_name, statement, job_id, node, begun as started, ended as finished, outcome, sqlstate, bytes_written, bytes_read,

@@ -7,6 +7,7 @@ import { requireAllowedLocation } from '../allowedLocations.ts';
 import * as aws from '../aws/awsUri.ts';
 import * as google from '../google/login.ts';
 import type { Provider, ProviderTarget } from '../provider.ts';
+import { endpointPlace } from '../storage/parameters.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
 import { parseAwsKmsUri } from './awsKmsUri.ts';
@@ -28,6 +29,7 @@ export const keyServices: readonly KeyServiceProvider[] = [
     validate: parseAwsKmsUri,
     requiresImplicitAccess: aws.requiresImplicitAccess,
     usesAmbientCredentials: aws.usesAmbientCredentials,
+    placeParameters: endpointPlace('AWS_ENDPOINT'),
     open: async (target, uri, settings) =>
       (await import('./awsKms.ts')).openAwsKms(parseAwsKmsUri(uri, settings), target.trusted, settings),
   },

@@ -61,6 +61,7 @@ class Following implements FollowedStorage {
   #looked = performance.now();
   #looking: Promise<void> | undefined;
   #asking: Promise<boolean> | undefined;
+  #closed = false;
   /** The right to go on was taken away. */
   #ended: PgPierError | undefined;
 
@@ -130,6 +131,7 @@ class Following implements FollowedStorage {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([this.#storage, ...this.#replaced].map((storage) => storage.close()));
   }
 
@@ -205,7 +207,7 @@ class Following implements FollowedStorage {
 
   async #take(next: StorageTarget): Promise<void> {
     const { connection } = next;
-    if (connection === undefined) return;
+    if (connection === undefined || this.#closed) return;
     this.#version = connection.version;
     if (!samePlace(next, this.#target)) {
       this.#follower.notice({

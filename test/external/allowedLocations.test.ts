@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PgPierError } from '../../errors.ts';
 import { parseLocationPattern, requireAllowedLocation } from '../../external/allowedLocations.ts';
-import { openKeyService } from '../../external/kms/keyServices.ts';
+import { findKeyService, openKeyService } from '../../external/kms/keyServices.ts';
 import type { Provider } from '../../external/provider.ts';
 import { checkStorage } from '../../external/storage/check.ts';
 import { requireStorage } from '../../external/storage/storages.ts';
@@ -19,7 +19,7 @@ const sink: Provider = {
 
 function allowed(pattern: string, text: string): boolean {
   const uri = parseUri(text);
-  const provider = uri.scheme === 'kafka' || uri.scheme === 'aws-kms' ? sink : requireStorage(uri.scheme);
+  const provider = uri.scheme === 'kafka' ? sink : (findKeyService(uri.scheme) ?? requireStorage(uri.scheme));
   try {
     requireAllowedLocation(provider, uri, { allowedLocations: pattern.split(',') });
     return true;
@@ -134,5 +134,10 @@ test('a place that is not allowed is refused before it is dialled, whoever asks'
   const refused = { message: /is not among the places that may be reached from this server/ };
   for (const uri of ['nodelocal://self/x', `s3://other${keys}`, 'userfile:///x', 'https://web.example/x'])
     await assert.rejects(checkStorage({ uri, trusted: true }, settings, AbortSignal.timeout(5_000)), refused, uri);
-  await assert.rejects(openKeyService({ uri: 'local-kms:///k', trusted: true }, settings), refused);
+  for (const uri of ['local-kms:///k', 'gs:///projects/p/locations/l/keyRings/r/cryptoKeys/k', 'aws:///k?AWS_ENDPOINT=http://127.0.0.1:1'])
+    await assert.rejects(
+      openKeyService({ uri, trusted: true }, { ...settings, allowedLocations: ['s3:*', 'gs:*', 'aws-kms:///k'] }),
+      refused,
+      uri,
+    );
 });

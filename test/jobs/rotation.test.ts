@@ -112,6 +112,7 @@ describe('credentials changed under running work', { skip: missing }, () => {
     const { rows } = await running;
     assert.equal(rows.length, 10);
     assert.deepEqual(told(/exported was altered/), ['NOTICE']);
+    assert.match(lab.pgpier.output(), /external connection exported was altered/);
     const [used] = (await usage('exported')).filter(({ statement }) => statement === 'EXPORT INTO CSV');
     assert.equal(
       Number(used!.bytes_written),
