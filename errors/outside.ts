@@ -266,6 +266,8 @@ export const outsideErrors = {
   },
   saslParameterMissing: { sqlstate: '22023', text: '{parameter} must be provided when SASL is enabled{using}' },
   saslParameterForeign: { sqlstate: '22023', text: '{parameter} is only a valid parameter for sasl_mechanism={mechanisms}' },
+  pubsubProject: { sqlstate: '22023', text: 'the host of a gcpubsub URI must be the id of a project' },
+  pubsubMissing: { sqlstate: '42704', text: '{location} does not exist' },
   kafkaClosed: { sqlstate: '08006', text: '{endpoint} closed the connection; it may expect {expects}' },
   kafkaTopicTooLong: {
     sqlstate: '22023',

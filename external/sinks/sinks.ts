@@ -4,10 +4,12 @@
  */
 import { PgPierError } from '../../errors.ts';
 import { requireAllowedLocation } from '../allowedLocations.ts';
+import * as google from '../google/login.ts';
 import type { Provider, ProviderTarget } from '../provider.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import { type ExternalUri, parameter, parseUri } from '../uri.ts';
 import { type KafkaUri, parseAzureEventHubUri, parseConfluentCloudUri, parseKafkaUri } from './kafkaUri.ts';
+import { parsePubsubUri } from './pubsubUri.ts';
 import { parseSchemaRegistryUri } from './schemaRegistryUri.ts';
 import type { Sink } from './sink.ts';
 import { parseWebhookUri, refuseWebhookHttp } from './webhookUri.ts';
@@ -36,6 +38,15 @@ export const sinks: readonly SinkProvider[] = [
     requiresImplicitAccess: () => true,
     usesAmbientCredentials: () => false,
     open: async () => refuseWebhookHttp(),
+  },
+  {
+    scheme: 'gcpubsub',
+    word: 'gcpubsub',
+    validate: parsePubsubUri,
+    requiresImplicitAccess: google.requiresImplicitAccess,
+    usesAmbientCredentials: google.usesAmbientCredentials,
+    placeParameters: google.placeParameters,
+    open: async ({ trusted }, uri, settings) => (await import('./pubsub.ts')).openPubsub(parsePubsubUri(uri, settings), trusted, settings),
   },
   schemaRegistry('http'),
   schemaRegistry('https'),

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { PgPierError } from '../../errors.ts';
 import { redactUri } from '../../external/redact.ts';
@@ -7,15 +6,10 @@ import { parseGsUri } from '../../external/storage/gsUri.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { findStorage } from '../../external/storage/storages.ts';
 import { parseUri } from '../../external/uri.ts';
+import { serviceAccount } from './serviceAccount.ts';
 
-const { privateKey } = generateKeyPairSync('rsa', {
-  modulusLength: 2048,
-  publicKeyEncoding: { type: 'spki', format: 'pem' },
-  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-});
-const account = { type: 'service_account', client_email: 'a@p.iam.gserviceaccount.com', private_key: privateKey };
-const credentials = (changes: object = {}): string =>
-  `CREDENTIALS=${encodeURIComponent(Buffer.from(JSON.stringify({ ...account, ...changes })).toString('base64'))}`;
+const google = 'https://oauth2.googleapis.com/token';
+const credentials = (changes: object = {}): string => `CREDENTIALS=${encodeURIComponent(serviceAccount(google, changes))}`;
 
 function refuses(text: string, message: string | RegExp, sqlstate = '22023', settings?: Partial<StorageSettings>): void {
   assert.throws(
@@ -86,21 +80,19 @@ describe('a gs URI', () => {
   });
 
   it('becomes what the client needs', () => {
-    assert.deepEqual(
-      parseGsUri(parseUri(`gs://my b/a/../c//d/?${credentials()}&GOOGLE_BILLING_PROJECT=p-1&ASSUME_ROLE=x@p.iam,%20y@p.iam`)),
-      {
-        bucket: 'my b',
-        prefix: 'c/d',
-        login: {
-          credentials: {
-            kind: 'key',
-            key: { email: account.client_email, privateKey, tokenUri: 'https://oauth2.googleapis.com/token' },
-          },
-          chain: ['x@p.iam', 'y@p.iam'],
-        },
-        billingProject: 'p-1',
-      },
+    const { login, ...place } = parseGsUri(
+      parseUri(`gs://my b/a/../c//d/?${credentials()}&GOOGLE_BILLING_PROJECT=p-1&ASSUME_ROLE=x@p.iam,%20y@p.iam`),
     );
+    assert.deepEqual(place, { bucket: 'my b', prefix: 'c/d', billingProject: 'p-1' });
+    assert.deepEqual(login.chain, ['x@p.iam', 'y@p.iam']);
+    assert.ok(login.credentials.kind === 'key');
+    const { privateKey, ...key } = login.credentials.key;
+    assert.deepEqual(key, { email: 'a@p.iam.gserviceaccount.com', tokenUri: google });
+    assert.match(privateKey, /^-----BEGIN PRIVATE KEY-----/);
+    assert.deepEqual(parseGsUri(parseUri(`gs://b?${credentials({ token_uri: undefined, private_key_id: 'k' })}`)).login.credentials, {
+      kind: 'key',
+      key: { ...key, privateKey, keyId: 'k' },
+    });
     assert.deepEqual(parseGsUri(parseUri('gs://b?AUTH=implicit&GOOGLE_ENDPOINT=fake:4443&COCKROACH_LOCALITY=default')), {
       bucket: 'b',
       prefix: '',
@@ -108,7 +100,7 @@ describe('a gs URI', () => {
       endpoint: 'https://fake:4443',
     });
     // A "+" that was not escaped arrives as a blank.
-    const plain = Buffer.from(JSON.stringify({ ...account, note: '>>>???~~~' })).toString('base64');
+    const plain = serviceAccount(google, { note: '>>>???~~~' });
     assert.ok(plain.includes('+'));
     assert.equal(parseGsUri(parseUri(`gs://b?CREDENTIALS=${plain}`)).login.credentials.kind, 'key');
   });
