@@ -87,6 +87,8 @@ export interface Catalog {
    * belong into one call. Throws `catalogUnavailable` within bounded time when the catalog cannot be reached.
    */
   transaction<T>(view: CatalogView, work: (tx: CatalogTransaction) => Promise<T>): Promise<T>;
+  /** By which the PgPiers of this catalog know each other; base64. The same whatever the secret key is rotated to. Throws `catalogUnavailable`. */
+  nodeKey(): Promise<string>;
   /** Jobs, for those who carry them out or wait for them. Throws `catalogUnavailable`. */
   readonly leases: JobLeases;
   /** Records who uses which connection. Never throws. */

@@ -11,6 +11,10 @@ import type { Queryable } from './settle.ts';
 
 /** A worker that gives no sign of life for so long has lost its jobs. */
 export const LEASE_MS = 6_000;
+/** So long a job waits for a worker of the node that has its files, before those of other nodes take it. */
+export const NODE_FIRST_MS = 2_000;
+/** Jobs of others that are told at once: several nodes may be away. */
+const MOST_LEFT = 16;
 /** Notices that one job keeps. */
 const MOST_NOTICES = 200;
 /** How long a job that has ended can be asked about (CockroachDB's figure). */
@@ -32,6 +36,8 @@ export interface Lease {
 
 export interface HeldJob {
   readonly lease: Lease;
+  /** Where its files are, if that is one node. */
+  readonly node: number | undefined;
   readonly type: string;
   readonly owner: number;
   readonly asker: unknown;
@@ -79,7 +85,10 @@ type Query = Queryable['query'];
 
 const alive = `pg_catalog.clock_timestamp() + interval '${LEASE_MS} milliseconds'`;
 const isFree = '(j.lease_until is null or j.lease_until < pg_catalog.clock_timestamp())';
-const isFor = (node: string): string => `(j.node is null or j.node = ${node}::pg_catalog.int8)`;
+const isOwn = (node: string): string => `(j.node is null or j.node = ${node}::pg_catalog.int8)`;
+/** The files are another node's, whose own workers have had their chance. */
+const isLeftByNode = (peers: string): string =>
+  `(j.node = any(${peers}::pg_catalog.int8[]) and j.modified < pg_catalog.clock_timestamp() - interval '${NODE_FIRST_MS} milliseconds')`;
 const isWork = "j.finished is null and j.state <> 'paused' and j.created_xid is null";
 
 export class JobLeases {
@@ -97,18 +106,28 @@ export class JobLeases {
     this.#settle = settle;
   }
 
-  /** Ids of jobs of these types that nobody carries out and that this node may, the oldest first. */
-  async due(types: readonly string[], node: number, most: number): Promise<readonly string[]> {
+  /**
+   * Jobs of these types that nobody carries out and that this node may, the oldest first: `most` that are its own or anybody's, then some that nodes among `peers`
+   * have left, whose `node` is told.
+   */
+  async due(
+    types: readonly string[],
+    node: number,
+    peers: readonly number[],
+    most: number,
+  ): Promise<readonly { readonly id: string; readonly node?: number }[]> {
     await this.#settle();
-    const text = `select j.job_id::pg_catalog.text as id from pgpier.job j where ${isWork} and ${isFree} and j.type = any($1) and ${isFor('$2')} order by j.job_id limit $3`;
-    return (await this.#query(text, [types, node, most])).rows.map(({ id }) => id as string);
+    const text = `select j.job_id::pg_catalog.text as id, j.node::pg_catalog.text as node, ${isOwn('$2')} as own from pgpier.job j
+      where ${isWork} and ${isFree} and j.type = any($1) and (${isOwn('$2')} or ${isLeftByNode('$4')}) order by own desc, j.job_id limit $3 + ${MOST_LEFT}`;
+    const { rows } = await this.#query(text, [types, node, most, peers]);
+    return rows.map(({ id, node: of, own }) => (own ? { id } : { id, node: Number(of) }));
   }
 
   /**
    * Takes a job that nobody holds; undefined when somebody does, when it is not for this worker, when it has ended, and when it does not count yet. One statement decides: of many that
    * try, one gets it. A pause that nobody was left to hear is carried out instead.
    */
-  async claim(id: string, types: readonly string[], worker: string, node: number): Promise<HeldJob | undefined> {
+  async claim(id: string, types: readonly string[], worker: string, node: number, peers: readonly number[]): Promise<HeldJob | undefined> {
     const { rows } = await this.#query(
       `update pgpier.job j set
          state = case j.state when 'pending' then 'running' when 'cancel-requested' then 'reverting' when 'pause-requested' then 'paused' else j.state end,
@@ -118,17 +137,18 @@ export class JobLeases {
          fence = j.fence + 1, attempt = j.attempt + 1,
          deaths = case when j.worker is null or j.worker = $2::pg_catalog.uuid then j.deaths else j.deaths + 1 end,
          coordinator = $3::pg_catalog.int8, started = coalesce(j.started, pg_catalog.clock_timestamp()), modified = pg_catalog.clock_timestamp()
-       where j.job_id = $1 and ${isWork} and ${isFree} and j.type = any($4) and ${isFor('$3')}
+       where j.job_id = $1 and ${isWork} and ${isFree} and j.type = any($4) and (${isOwn('$3')} or ${isLeftByNode('$5')})
        returning j.type, j.owner, j.asker, j.detached, j.payload, j.state, j.ending, j.error, j.checkpoint, j.attempt, j.deaths,
-         j.fence::pg_catalog.text as fence`,
-      [id, worker, node, types],
+         j.fence::pg_catalog.text as fence, j.node::pg_catalog.text as node`,
+      [id, worker, node, types, peers],
     );
     const row = rows[0];
     if (row === undefined || row.state === 'paused') return undefined;
     const keyring = await this.#keyring();
-    const { payload, fence, ...job } = row;
+    const { payload, fence, node: of, ...job } = row;
     return {
       ...job,
+      node: of === null ? undefined : Number(of),
       lease: { job: id, worker, fence },
       get payload() {
         return keyring.decrypt(payloadPlace(id), payload);

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { PgPierError } from '../errors.ts';
-import { fingerprint, loadMasterKey, type SecretKeySource, unwrapDataKey, wrapDataKey } from './secretKey.ts';
+import { derive, fingerprint, loadMasterKey, type SecretKeySource, unwrapDataKey, wrapDataKey } from './secretKey.ts';
 import { decrypt, encrypt, Secret } from './secrets.ts';
 
 export interface Keyring {
@@ -10,6 +10,8 @@ export interface Keyring {
   encrypt(place: string, secret: Secret): Buffer;
   /** Throws `secretKeyMissing`, `secretUnreadable`. */
   decrypt(place: string, stored: Buffer): Secret;
+  /** Another key of 32 bytes, which tells nothing about the data key. Throws `secretKeyMissing`. */
+  derive(purpose: string): Buffer;
 }
 
 /**
@@ -50,6 +52,7 @@ function keyed(dataKey: Buffer): Keyring {
   return {
     encrypt: (place, secret) => encrypt(dataKey, place, Buffer.from(secret.reveal())),
     decrypt: (place, stored) => new Secret(decrypt(dataKey, place, stored).toString('utf8')),
+    derive: (purpose) => derive(dataKey, purpose),
   };
 }
 
@@ -59,6 +62,9 @@ function keyless(source: SecretKeySource): Keyring {
       throw missing(source);
     },
     decrypt: () => {
+      throw missing(source);
+    },
+    derive: () => {
       throw missing(source);
     },
   };

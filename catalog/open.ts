@@ -127,6 +127,8 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
   }, options.sweepInterval ?? 30_000);
   sweeper.unref();
 
+  const nodeKey = async (): Promise<string> => (await guarded(prepared)).derive('pgpier nodes').toString('base64');
+
   async function close(): Promise<void> {
     clearInterval(sweeper);
     await Promise.all([servicePool.end(), reads.end(), writes.end(), signs.end()]);
@@ -142,5 +144,5 @@ export async function openCatalog(options: CatalogOptions): Promise<Catalog> {
       throw error;
     }
   }
-  return { transaction, leases, uses, database: loginOf(database), service, close };
+  return { transaction, nodeKey, leases, uses, database: loginOf(database), service, close };
 }

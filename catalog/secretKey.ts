@@ -36,7 +36,8 @@ export function unwrapDataKey(masterKey: Buffer, wrapped: Buffer): Buffer {
   return decrypt(derive(masterKey, 'pgpier data key'), wrappedPlace, wrapped);
 }
 
-function derive(masterKey: Buffer, purpose: string): Buffer {
+/** 32 bytes, by HKDF-SHA256. */
+export function derive(masterKey: Buffer, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', masterKey, '', purpose, 32));
 }
 

@@ -101,9 +101,24 @@ export const outsideErrors = {
     text: 'invalid `nodelocal` URI: host component of nodelocal URI must be a node ID: nodelocal://{host}{path}',
   },
   nodelocalOtherNode: {
-    sqlstate: '0A000',
-    text: "nodelocal: this is not node {node}, and another node's files cannot be reached from here",
-    hint: "Use 'self' for the files of the node that does the work.",
+    sqlstate: '08001',
+    text: 'nodelocal: what answers at the address of node {node} is node {here}',
+    hint: 'PGPIER_PEERS must name the address of each node.',
+  },
+  nodeUnknown: {
+    sqlstate: '42704',
+    text: 'nodelocal: node {node} is not known here',
+    hint: "PGPIER_PEERS says where other nodes are; 'self' is the node that does the work.",
+  },
+  nodeServesNoFiles: {
+    sqlstate: '08P01',
+    text: '{node} does not serve its files to other nodes',
+    hint: 'At the address in PGPIER_PEERS there must be a PgPier of this version, with PGPIER_PEERS of its own.',
+  },
+  nodeKeyRefused: {
+    sqlstate: '28000',
+    text: '{node} is no PgPier of this catalog: its key is another',
+    hint: 'All nodes of a catalog share it, and its secret key.',
   },
   nodelocalDisabled: {
     sqlstate: '0A000',

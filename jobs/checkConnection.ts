@@ -3,6 +3,7 @@ import { checkKeyService } from '../external/kms/check.ts';
 import { checkSink } from '../external/sinks/check.ts';
 import { measureStorage } from '../external/storage/measure.ts';
 import type { StorageSettings } from '../external/storage/storage.ts';
+import { nodeOf } from './destination.ts';
 import type { CheckConnectionTask, CheckedConnection } from './task.ts';
 import type { TaskRun } from './transfer/export.ts';
 
@@ -12,7 +13,8 @@ export async function checkConnection(
   settings: StorageSettings,
   run: Pick<TaskRun, 'signal' | 'openStorage'>,
 ): Promise<CheckedConnection> {
-  const node = settings.nodeId;
+  const of = place.kind === 'storage' ? nodeOf(place.target) : undefined;
+  const node = typeof of === 'number' ? of : settings.nodeId;
   const { signal } = run;
   try {
     switch (place.kind) {

@@ -46,6 +46,13 @@ export async function targetOfAsker(catalog: CatalogTransaction, uri: ExternalUr
   return { uri: formatUri(uri), trusted: asker.admin, ...(await userfileOf(catalog, uri, asker.oid)) };
 }
 
+/** `nodelocal://self` as that of the node where the statement was: the work may be done by another. */
+export function onNode(target: StorageTarget, node: number | undefined): StorageTarget {
+  const uri = parseUri(target.uri);
+  if (node === undefined || uri.scheme !== 'nodelocal' || uri.host !== 'self') return target;
+  return { ...target, uri: formatUri({ ...uri, host: String(node) }) };
+}
+
 /** The node whose directory `nodelocal://N` is; `self` is the one that is asked. Undefined for storages that every node reaches. */
 export function nodeOf(target: StorageTarget): number | 'self' | undefined {
   const { scheme, host } = parseUri(target.uri);

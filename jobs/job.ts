@@ -17,7 +17,7 @@ export interface JobSpec {
   readonly payload: unknown;
   /** Ids of the connections that the statement names: what depends on them. */
   readonly connections: readonly string[];
-  /** The only node that can carry it out: where its files are (`nodeOf` in destination.ts); `self` is the statement's own. Absent: any. */
+  /** Where its files are (`nodeOf` in destination.ts): workers of that node come first, others must reach it. `self` is the statement's own. Absent: any. */
   readonly node?: number | 'self' | undefined;
 }
 

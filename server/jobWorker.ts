@@ -72,6 +72,7 @@ export function storageSettingsOf(config: Config, dataDirectory: string, catalog
     externalDir,
     kmsDir,
     nodeId,
+    ...(config.peers && { peers: Object.fromEntries(config.peers.others) }),
     allowedNetworks,
     ...(allowedLocations && { allowedLocations }),
     catalog,

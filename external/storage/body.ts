@@ -52,7 +52,7 @@ export async function* readBody({ get, start, end, signal, toError, silentMillis
 }
 
 /** The stream's chunks; an error when none comes for too long, or at the signal. Time in which the consumer is busy does not count. */
-async function* watched(stream: Readable, signal: AbortSignal | undefined, silentMilliseconds: number): AsyncIterable<Buffer> {
+export async function* watched(stream: Readable, signal: AbortSignal | undefined, silentMilliseconds: number): AsyncIterable<Buffer> {
   const cancel = () => stream.destroy(new Error('canceled'));
   signal?.addEventListener('abort', cancel, { once: true });
   if (signal?.aborted) cancel();

@@ -16,7 +16,7 @@ const chunkBytes = 256 * 1024;
 
 export async function openNodelocal(uri: NodelocalUri, settings: StorageSettings): Promise<Storage> {
   if (settings.externalDir === undefined) throw new PgPierError('nodelocalDisabled');
-  return new NodelocalStorage(settings.externalDir, uri.segments);
+  return new NodelocalStorage(settings.externalDir, uri);
 }
 
 class NodelocalStorage implements Storage {
@@ -24,10 +24,10 @@ class NodelocalStorage implements Storage {
   readonly #root: string;
   readonly #base: readonly string[];
 
-  constructor(root: string, base: readonly string[]) {
+  constructor(root: string, { host, segments }: NodelocalUri) {
     this.#root = root;
-    this.#base = base;
-    this.location = `nodelocal://self/${base.join('/')}`;
+    this.#base = segments;
+    this.location = `nodelocal://${host}/${segments.join('/')}`;
   }
 
   async write(path: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<StorageWriter> {

@@ -88,6 +88,10 @@ export interface StorageSettings {
   readonly kmsDir?: string;
   /** The number under which `nodelocal://<n>` means this machine. */
   readonly nodeId: number;
+  /** Where the other nodes are, by number: `nodelocal://<n>` reaches them with `nodeKey`. */
+  readonly peers?: Readonly<Record<number, { readonly host: string; readonly port: number }>>;
+  /** By which the nodes of one catalog know each other; base64. A secret, as the catalog's login is. */
+  readonly nodeKey?: string;
   /** CIDRs (or single addresses) of loopback and private networks that everybody's URIs may reach. */
   readonly allowedNetworks: readonly string[];
   /** Where `userfile://` keeps its files. Without it userfile is off. Holds a password: never printed, never in an environment or an argument. */

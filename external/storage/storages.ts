@@ -11,7 +11,7 @@ import type { Provider } from '../provider.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
 import { parseGsUri } from './gsUri.ts';
 import { parseHttpUri } from './httpUri.ts';
-import { parseNodelocalUri } from './nodelocalUri.ts';
+import { isHere, parseNodelocalUri } from './nodelocalUri.ts';
 import { endpointPlace } from './parameters.ts';
 import { parseS3Uri } from './s3Uri.ts';
 import type { OtherCredentials, Storage, StorageSettings } from './storage.ts';
@@ -61,7 +61,11 @@ export const storages: readonly StorageProvider[] = [
     validate: parseNodelocalUri,
     requiresImplicitAccess: () => true,
     usesAmbientCredentials: () => false,
-    open: async (_target, uri, settings) => (await import('./nodelocal.ts')).openNodelocal(parseNodelocalUri(uri, settings), settings),
+    open: async (_target, uri, settings) => {
+      const place = parseNodelocalUri(uri, settings);
+      if (isHere(place.host, settings)) return (await import('./nodelocal.ts')).openNodelocal(place, settings);
+      return (await import('../nodes/remoteFolder.ts')).openRemoteFolder(place, settings);
+    },
   },
   {
     scheme: 'userfile',

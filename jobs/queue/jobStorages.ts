@@ -6,7 +6,7 @@ import type { HeldJob } from '../../catalog/jobLeases.ts';
 import type { Notice } from '../../commands/command.ts';
 import { PgPierError } from '../../errors.ts';
 import type { Storage, StorageSettings } from '../../external/storage/storage.ts';
-import { resolveStorage } from '../destination.ts';
+import { onNode, resolveStorage } from '../destination.ts';
 import { OpenedStorages } from '../openedStorages.ts';
 import type { Log } from '../pool.ts';
 import type { StorageTarget } from '../task.ts';
@@ -43,7 +43,7 @@ export class JobStorages {
   async open(uri: string, { role, purpose, signal }: Opening): Promise<Storage> {
     const { catalog, job, notice, log } = this.#options;
     const { owner, type, lease } = job;
-    const resolve = async () => targetOf(catalog, await roleName(catalog, owner, role), uri);
+    const resolve = async () => onNode(await targetOf(catalog, await roleName(catalog, owner, role), uri), job.node);
     const known = purpose === 'takeBack' ? this.#known.get(uri) : undefined;
     const target = await throughOutage(signal, resolve).catch((error) => {
       if (known === undefined || !(error instanceof PgPierError)) throw error;

@@ -8,6 +8,9 @@ export interface JobWorkerOptions extends AttemptParts {
   /** Jobs side by side; at least 1. */
   readonly count: number;
   readonly nodeId: number;
+  /** Nodes whose files can be reached from here, if they answer: `nodeAnswers`. */
+  readonly peers: readonly number[];
+  readonly nodeAnswers: (node: number) => Promise<boolean>;
 }
 
 export interface JobWorker {
@@ -19,18 +22,22 @@ export interface JobWorker {
 const LOOK_MS = 1_000;
 /** While the catalog is away. */
 const LOOK_AGAIN_MS = 3_000;
+const AWAY_MS = 5_000;
 const FORGET_MS = 60 * 60_000;
 /** What attempts may take to stop. */
 const HAND_BACK_MS = 8_000;
 
 export function startJobWorker(options: JobWorkerOptions): JobWorker {
-  const { catalog, doorbell, count, nodeId, log } = options;
+  const { catalog, doorbell, count, nodeId, peers, log } = options;
   const { leases } = catalog;
   const worker = randomUUID();
   // Another version of the program may know more: its jobs wait for it.
   const types = Object.keys(options.kinds);
   const running = new Map<string, Attempt>();
   const claiming = new Set<string>();
+  /** Nodes that are being asked whether they are there, and those that were not, until they are asked again. */
+  const asked = new Set<number>();
+  const away = new Map<number, number>();
   let state: 'open' | 'stopping' = 'open';
   let timer: NodeJS.Timeout | undefined;
   let looking = false;
@@ -39,14 +46,14 @@ export function startJobWorker(options: JobWorkerOptions): JobWorker {
 
   const room = (): number => count - running.size - claiming.size;
 
-  async function take(id: string): Promise<void> {
+  async function take(id: string, of?: number): Promise<void> {
     const attempt = running.get(id);
     if (attempt !== undefined) return attempt.hurry();
     if (state !== 'open' || room() <= 0 || claiming.has(id)) return;
     claiming.add(id);
     try {
       const claimed = performance.now();
-      const job = await leases.claim(id, types, worker, nodeId);
+      const job = await leases.claim(id, types, worker, nodeId, of === undefined ? [] : [of]);
       if (job === undefined) return;
       const begun = new Attempt(options, job, claimed);
       running.set(id, begun);
@@ -63,6 +70,18 @@ export function startJobWorker(options: JobWorkerOptions): JobWorker {
     }
   }
 
+  /** A node that is away comes back, and its jobs wait for it: to take one would be to let it fail. */
+  async function takeLeft(id: string, node: number): Promise<void> {
+    if (room() <= 0 || asked.has(node) || (away.get(node) ?? 0) > performance.now()) return;
+    asked.add(node);
+    try {
+      if (await options.nodeAnswers(node)) return await take(id, node);
+      away.set(node, performance.now() + AWAY_MS);
+    } finally {
+      asked.delete(node);
+    }
+  }
+
   /** One look at a time; the next follows by itself. */
   function look(): void {
     if (looking || state !== 'open') return;
@@ -76,7 +95,11 @@ export function startJobWorker(options: JobWorkerOptions): JobWorker {
 
   async function lookOnce(): Promise<number> {
     try {
-      if (room() > 0) for (const id of await leases.due(types, nodeId, room())) await take(id);
+      if (room() > 0)
+        for (const { id, node } of await leases.due(types, nodeId, peers, room())) {
+          if (node === undefined) await take(id);
+          else takeLeft(id, node).catch(couldNot(id));
+        }
       if (performance.now() - forgotten >= FORGET_MS) {
         forgotten = performance.now();
         const jobs = await leases.forgetOld();
@@ -89,8 +112,10 @@ export function startJobWorker(options: JobWorkerOptions): JobWorker {
     }
   }
 
+  const couldNot = (id: string) => (error: { data?: { sqlstate?: string } }) =>
+    log.warn({ job: id, sqlstate: error.data?.sqlstate }, 'a job could not be taken; the next look will');
   doorbell.listen((id) => {
-    take(id).catch((error) => log.warn({ job: id, sqlstate: error.data?.sqlstate }, 'a job could not be taken; the next look will'));
+    take(id).catch(couldNot(id));
   });
   look();
 

@@ -1,6 +1,7 @@
 /** What a process that carries jobs out has to know, as plain data: it crosses to a process of its own by IPC, where neither `ps` nor environment shows it. */
 import type pg from 'pg';
-import { openCatalog, type SecretKeySource } from '../../catalog/catalog.ts';
+import { type Catalog, openCatalog, type SecretKeySource } from '../../catalog/catalog.ts';
+import { nodeAnswers } from '../../external/nodes/remoteFolder.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { tlsAttempts } from '../backendLogin.ts';
 import type { JobKinds } from '../jobKinds.ts';
@@ -45,8 +46,8 @@ export async function openJobWorker(
   settings: JobWorkerSettings,
   { kinds, log, stuck }: { readonly kinds: JobKinds; readonly log: Log; readonly stuck: (job: string) => void },
 ): Promise<{ stop(deadline: AbortSignal): Promise<void> }> {
-  const { service, catalogUrl, secretKey, adminRole, namedConnectionsOnly, usageRetentionDays, storageSettings, count } = settings;
-  const { nodeId } = storageSettings;
+  const { service, catalogUrl, secretKey, adminRole, namedConnectionsOnly, usageRetentionDays, count } = settings;
+  const { nodeId, peers = {} } = settings.storageSettings;
   const catalog = await openCatalog({
     service: servicePool(service, settings.attempt),
     ...(catalogUrl !== undefined && { catalogUrl }),
@@ -57,6 +58,7 @@ export async function openJobWorker(
     usageRetentionDays,
     log,
   });
+  const storageSettings = await withNodeKey(settings.storageSettings, catalog);
   const { host, port, sslmode, sslrootcert } = service;
   const logins = createJobLogins({
     service: { query: async (text, values) => ({ rows: await catalog.service.query(text, values) }) },
@@ -65,11 +67,29 @@ export async function openJobWorker(
   });
   void logins.sweep();
   const doorbell = openDoorbell(catalog.database, log);
-  const worker = startJobWorker({ catalog, kinds, logins, storageSettings, log, stuck, doorbell, count, nodeId });
+  const worker = startJobWorker({
+    catalog,
+    kinds,
+    logins,
+    storageSettings,
+    log,
+    stuck,
+    doorbell,
+    count,
+    nodeId,
+    peers: Object.keys(peers).map(Number),
+    nodeAnswers: (node) => nodeAnswers(node, storageSettings),
+  });
   return {
     async stop(deadline) {
       await worker.stop(deadline);
       await catalog.close();
     },
   };
+}
+
+/** Where other nodes may be reached: with what they ask for. Throws `catalogUnavailable`. */
+async function withNodeKey(settings: StorageSettings, catalog: Catalog): Promise<StorageSettings> {
+  if (settings.peers === undefined || settings.nodeKey !== undefined) return settings;
+  return { ...settings, nodeKey: await catalog.nodeKey() };
 }

@@ -1,16 +1,17 @@
 /**
  * The first packet of a connection: int32 length, int32 code, content; no type byte. The code tells a StartupMessage (the protocol's version)
- * from SSLRequest, GSSENCRequest and CancelRequest (PostgreSQL: ProcessStartupPacket in backend_startup.c).
+ * from SSLRequest, GSSENCRequest and CancelRequest (PostgreSQL: ProcessStartupPacket in backend_startup.c), and from PgPier's own.
  */
 import { cancelRequestCode } from './cancelRequest.ts';
 import { gssencRequestCode } from './gssencRequest.ts';
+import { nodeRequestCode } from './nodeRequest.ts';
 import { sslRequestCode } from './sslRequest.ts';
 
 /** Limits of the whole packet, its length field included, which PostgreSQL's MAX_STARTUP_PACKET_LENGTH of 10 000 leaves out. */
 export const minStartupLength = 8;
 export const maxStartupLength = 10_004;
 
-export type StartupPacketKind = 'startup' | 'cancel' | 'ssl' | 'gssenc';
+export type StartupPacketKind = 'startup' | 'cancel' | 'ssl' | 'gssenc' | 'node';
 
 /** @param packet at least its first 8 bytes. */
 export function startupPacketKind(packet: Buffer): StartupPacketKind {
@@ -21,6 +22,8 @@ export function startupPacketKind(packet: Buffer): StartupPacketKind {
       return 'ssl';
     case gssencRequestCode:
       return 'gssenc';
+    case nodeRequestCode:
+      return 'node';
     default:
       return 'startup';
   }

@@ -47,7 +47,7 @@ export const settings = [
   {
     name: 'peers',
     value: 'N=HOST:PORT,…',
-    description: 'other PgPiers of the same PostgreSQL, by their node-id: where cancel requests for their sessions go',
+    description: 'other PgPiers of the same catalog, by their node-id: where cancel requests for their sessions go, and nodelocal://N/',
   },
   { name: 'tls-cert', value: 'FILE', description: "certificate chain (PEM) for clients' TLS" },
   { name: 'tls-key', value: 'FILE', description: 'its private key (PEM)' },

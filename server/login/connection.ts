@@ -33,7 +33,7 @@ export interface ConnectionContext {
 export type ConnectionEnd =
   | { readonly kind: 'session'; readonly handle: SessionHandle }
   | { readonly kind: 'cancel' }
-  /** Told so, or (`silent`) never asked to log in. */
+  /** Told so, or (`silent`) never asked to log in: another node did not, either. */
   | { readonly kind: 'refused' | 'silent' };
 
 const defaultTimeoutMs = 60_000;
@@ -94,7 +94,7 @@ export class Connection {
   }
 
   async #run(stopTimer: () => void): Promise<ConnectionEnd> {
-    const startup = await this.#interruptible(receiveStartup(this.#leg, this.#context.tls));
+    const startup = await this.#interruptible(receiveStartup(this.#leg, this.#context.tls, this.#context.options.takeNode !== undefined));
     switch (startup.kind) {
       case 'close':
         this.#context.options.log.debug({ peer: this.#peer, reason: startup.reason }, 'connection closed before login');
@@ -108,6 +108,11 @@ export class Connection {
         // Only now: drivers take the end of this connection for "delivered".
         await lingeringClose(this.#leg.link);
         return { kind: 'cancel' };
+      case 'node':
+        stopTimer();
+        this.#leg.reader.detach();
+        this.#context.options.takeNode!(this.#leg.link.release());
+        return { kind: 'silent' };
       case 'startup':
         return this.#logIn(startup.packet, startup.message);
     }

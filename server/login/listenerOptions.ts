@@ -1,4 +1,5 @@
 /** What the listener is told at start (server/config.ts makes these from flags, environment and file). */
+import type * as net from 'node:net';
 import type { ScramVerifier } from '../../protocol/scram/verifier.ts';
 import type { ClientLimits } from './clientLimits.ts';
 import type { StartSession } from './loggedIn.ts';
@@ -99,6 +100,8 @@ export interface ListenerOptions {
   readonly limits?: ClientLimits;
   /** Absent: the only one. */
   readonly peers?: Peers;
+  /** Takes the socket of another PgPier that asks for this node's files. Absent: none is answered. */
+  readonly takeNode?: (socket: net.Socket) => void;
   /** Listens beside others on one port (SO_REUSEPORT); `directory`: where they find each other (siblings.ts). */
   readonly sharedPort?: { readonly directory: string };
   /** How long a session may stay idle outside a transaction; absent or 0: for ever. */

@@ -26,14 +26,16 @@ export interface ClientLeg {
 export type Startup =
   | { readonly kind: 'startup'; readonly packet: Buffer; readonly message: StartupMessage }
   | { readonly kind: 'cancel'; readonly key: CancelKey }
+  /** Another PgPier, which says no more before it is answered. */
+  | { readonly kind: 'node' }
   /** Close without a word. */
   | { readonly kind: 'close'; readonly reason: string };
 
 const tlsHandshakeByte = 0x16;
 const unencryptedDataDetail = 'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.';
 
-/** Throws PgPierError (to be sent as FATAL) and PeerGone. */
-export async function receiveStartup(leg: ClientLeg, tls: ListenerEncryption | undefined): Promise<Startup> {
+/** Throws PgPierError (to be sent as FATAL) and PeerGone. `servesNodes`: whether other PgPiers are answered; else their packet is what it is to PostgreSQL. */
+export async function receiveStartup(leg: ClientLeg, tls: ListenerEncryption | undefined, servesNodes: boolean): Promise<Startup> {
   let sslAnswered = false;
   let gssAnswered = false;
   await leg.reader.need(1);
@@ -73,6 +75,9 @@ export async function receiveStartup(leg: ClientLeg, tls: ListenerEncryption | u
         leg.link.write(Buffer.from('N'));
         refuseSmuggled(leg, 'GSSAPI encryption');
         break;
+      case 'node':
+        if (!servesNodes || leg.link.encrypted) throw unsupported(packet);
+        return leg.reader.available > 0 ? { kind: 'close', reason: 'bytes behind the request of a node' } : { kind: 'node' };
       case 'startup': {
         if (packet.readUInt16BE(4) !== 3) throw unsupported(packet);
         const message = readStartupMessage(packet);

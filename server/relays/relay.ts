@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Catalog, openCatalog, type SecretKeySource } from '../../catalog/catalog.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { createJobLogins } from '../../jobs/loginRole.ts';
+import { openFileProcess } from '../../jobs/nodes/fileProcess.ts';
 import { startWorkers } from '../../jobs/pool.ts';
 import { openDoorbell } from '../../jobs/queue/doorbell.ts';
 import { statementJobs } from '../../jobs/queue/statementJobs.ts';
@@ -81,7 +82,9 @@ export async function startRelay(
     log,
   });
   lifecycle.add('catalog', () => catalog.close());
-  const storageSettings = storageSettingsOf(config, dataDirectory, catalogLogin(service, elsewhere));
+  const alone = storageSettingsOf(config, dataDirectory, catalogLogin(service, elsewhere));
+  const withNodes = config.peers && { ...alone, nodeKey: await catalog.nodeKey() };
+  const storageSettings = withNodes ?? alone;
   const found = { service, catalogUrl, secretKey, storageSettings };
   await prepare({ catalog, found });
 
@@ -108,6 +111,7 @@ export async function startRelay(
   lifecycle.add('password verifiers', () => verifiers.close());
   const decide = (): Promise<AuthPolicy> => decideAuthPolicy(config, { target, verifiers, passwordless }, log);
   let policy = await decide();
+  const files = withNodes && openFileProcess(withNodes, log);
   const listener = await startListener({
     ...listen,
     ...(sharedPort && { sharedPort: { directory: join(dataDirectory, 'relays') } }),
@@ -119,17 +123,22 @@ export async function startRelay(
     log,
     limits,
     ...(config.peers && { peers: config.peers }),
+    ...(files && { takeNode: files.take }),
     loginTimeoutMs: config.loginTimeoutMs,
     idleTimeoutMs: config.idleTimeoutMs,
     keepAliveMs: config.keepAliveMs,
     drainTimeoutMs: config.drainTimeoutMs,
   });
-  lifecycle.add('listener', () => listener.stop());
+  // Side by side: the listening socket counts those that were handed over, and closes after them.
+  const stop = async (): Promise<void> => {
+    await Promise.all([listener.stop(), files?.stop(config.drainTimeoutMs)]);
+  };
+  lifecycle.add('listener', stop);
   return {
     address: listener.address,
     counters: listener.counters,
     handOver: listener.handOver,
-    stop: listener.stop,
+    stop,
     get sessionCount() {
       return listener.sessionCount;
     },

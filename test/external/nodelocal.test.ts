@@ -132,7 +132,7 @@ describe('nodelocal stays inside the external directory', () => {
 describe('nodelocal answers as CockroachDB does', () => {
   const target = (uri: string) => openStorage({ uri, trusted: false }, settings);
 
-  it('the host must be a node, and this one', async () => {
+  it('the host must be a node, and one that is known', async () => {
     await rejectsWith(
       () => target('nodelocal:///foo'),
       '22023',
@@ -143,7 +143,7 @@ describe('nodelocal answers as CockroachDB does', () => {
       '22023',
       /^invalid `nodelocal` URI: host component of nodelocal URI must be a node ID: nodelocal:\/\/a\/foo$/,
     );
-    await rejectsWith(() => target('nodelocal://2/foo'), '0A000', /not node 2/);
+    await rejectsWith(() => target('nodelocal://2/foo'), '42704', /^nodelocal: node 2 is not known here$/);
     await rejectsWith(() => target('nodelocal://1/foo?AUTH=x'), '22023', /^unknown nodelocal query parameters: AUTH$/);
     await target('nodelocal://1/foo');
   });

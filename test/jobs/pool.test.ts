@@ -112,7 +112,7 @@ describe('with PostgreSQL', { skip: missingPostgres(15) }, () => {
     const { sqlstate, message } = await failure(
       start(1).run({ kind: 'checkStorage', target: { ...target, uri: 'nodelocal://2/x' } }, { signal: never }),
     );
-    assert.equal(sqlstate, '0A000');
+    assert.equal(sqlstate, '42704');
     assert.match(message, /node 2/);
   });
 
