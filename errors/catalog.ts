@@ -101,6 +101,7 @@ export const catalogErrors = {
     hint: "For example: CREATE CONNECTION c STORAGE_TYPE = 's3' ACCESS_KEY_ID = '…' …",
   },
   storageTypeUnknown: { sqlstate: '22023', text: 'invalid input parameter (protocol {type} is not supported yet.)' },
+  storageEndpointMissing: { sqlstate: '22023', text: 'invalid input parameter (endpoint_url is required for storage {type})' },
   connectionKeyUnknown: {
     sqlstate: '22023',
     text: 'invalid input parameter (connection params invalid: expected [{expected}], got [{got}])',

@@ -92,6 +92,30 @@ export const outsideErrors = {
     text: '{location}: the server has no place for "{path}" (HTTP {status})',
     hint: 'Some servers, WebDAV ones among them, want the folder made before.',
   },
+  azureParameterMissing: { sqlstate: '22023', text: 'azure uri missing "{parameter}" parameter' },
+  azureEnvironment: {
+    sqlstate: '22023',
+    text: 'azure environment: autorest/azure: There is no cloud environment matching the name "{name}"',
+    hint: 'AzurePublicCloud, AzureUSGovernmentCloud and AzureChinaCloud are known.',
+  },
+  azureAccount: {
+    sqlstate: '22023',
+    text: 'AZURE_ACCOUNT_NAME must be the name of a storage account: 3 to 24 lower-case letters and digits',
+  },
+  azureKey: { sqlstate: '22023', text: 'AZURE_ACCOUNT_KEY must be base64', hint: 'In a URI, write "+" as "%2B" and "=" as "%3D".' },
+  azureTwoCredentials: { sqlstate: '22023', text: 'AZURE_ACCOUNT_KEY and {parameter} are two ways to log in; give one' },
+  azureTenant: { sqlstate: '22023', text: 'AZURE_TENANT_ID must be the id or a domain of a tenant' },
+  azureEndpoint: {
+    sqlstate: '22023',
+    text: 'AZURE_ENDPOINT must be the URL of a blob service, with at most the name of the account behind the host',
+    hint: 'For example http://127.0.0.1:10000/devstoreaccount1',
+  },
+  azureTokenPlain: { sqlstate: '22023', text: 'tokens are not sent without TLS: AZURE_ENDPOINT must begin with https://' },
+  azureImplicitEndpoint: {
+    sqlstate: '42501',
+    text: 'AUTH=implicit with an AZURE_ENDPOINT would send tokens of this machine to a server of your choice',
+    hint: 'Superusers and members of the admin role may do so.',
+  },
   nodelocalHostEmpty: {
     sqlstate: '22023',
     text: "invalid `nodelocal` URI: host component of nodelocal URI must be a node ID (use 'self' to specify each node should access its own local filesystem): nodelocal://{path}",
@@ -156,6 +180,7 @@ export const outsideErrors = {
   storageNameTooLong: { sqlstate: '22023', text: 'name too long: "{path}"' },
   storageObjectMissing: { sqlstate: '58P01', text: '{provider} object does not exist: "{path}"' },
   storageBucketMissing: { sqlstate: '58P01', text: 'bucket does not exist: {location}' },
+  storageContainerMissing: { sqlstate: '58P01', text: 'container does not exist: {location}' },
   storageNotFile: { sqlstate: '42809', text: 'not a regular file: "{path}"' },
   storageNotFolder: { sqlstate: '58P02', text: 'a file is where a folder is needed: "{path}"' },
   storageAccessDenied: { sqlstate: '42501', text: 'access denied: these credentials may not {operation} at {location}' },
@@ -213,6 +238,11 @@ export const outsideErrors = {
   storageIo: { sqlstate: '58030', text: '{location}: {operation} failed ({cause})' },
   storageChanged: { sqlstate: '58030', text: 'the object changed while it was read: "{path}"' },
   storageDamaged: { sqlstate: '58030', text: 'the bytes do not agree with their checksum: "{path}"' },
+  storageOvertaken: {
+    sqlstate: '58030',
+    text: 'what was sent of the object is gone: "{path}"',
+    hint: 'Another writer finished an object of the same name meanwhile.',
+  },
   storageCanceled: { sqlstate: '57014', text: 'canceled while waiting for {location}' },
   addressNotAllowed: { sqlstate: '42501', text: 'connecting to {address} is not allowed: it is {reason}' },
   locationNotAllowed: {

@@ -16,6 +16,8 @@ export interface EgressRules {
   readonly trusted: boolean;
   /** Loopback and private networks that everybody may reach. */
   readonly allowedNetworks: readonly string[];
+  /** Lets the metadata services be reached: for the machine's own credentials alone, by code whose addresses no URI says. */
+  readonly machineMetadata?: boolean;
 }
 
 /** Refused to all, and no allow-list opens them: link-local, where clouds keep the machine's own credentials, and their odd spellings. */
@@ -116,6 +118,7 @@ export function openEgress(rules: EgressRules, { keepAlive = true, ...tls }: Egr
   const check = (address: string) => {
     const kind = judgeAddress(address);
     if (kind === undefined) return;
+    if (kind === 'metadata' && rules.machineMetadata) return;
     if (kind === 'metadata') throw new PgPierError('addressNotAllowed', { address, reason: 'link-local or a metadata service' });
     if (rules.trusted || allowed.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')) return;
     const hint = 'Superusers and members of the admin role may use it; the operator may open its network to everybody.';

@@ -18,6 +18,8 @@ export interface StorageType {
   /** Known to Databend, and why not here; to ignore one would be to do something else than was asked for. */
   readonly refused: Readonly<Record<string, string>>;
   readonly required: readonly string[];
+  /** Its service has no address of its own. */
+  readonly needsEndpoint?: true;
   /** Keys of a role, and the parameter that names it. With a role and without what is `required`, the machine's own credentials assume it. */
   readonly role?: { readonly arn: string; readonly externalId: string; readonly parameter: string };
 }
@@ -62,13 +64,27 @@ export const storageTypes: readonly StorageType[] = [
     refused: {},
     required: ['credential'],
   },
+  {
+    type: 'azblob',
+    scheme: 'azure',
+    keys: [
+      ['account_key', 'AZURE_ACCOUNT_KEY'],
+      ['account_name', 'AZURE_ACCOUNT_NAME'],
+      ['endpoint_url', 'AZURE_ENDPOINT'],
+    ],
+    flags: [],
+    aliases: {},
+    refused: {},
+    required: ['account_name', 'account_key'],
+    needsEndpoint: true,
+  },
 ];
 
 /**
  * @param type as given
  * @param values by key as given; of repeated keys the last
  * @returns a URI without a host, its parameters in the order of the table
- * @throws PgPierError `storageTypeUnknown`, `connectionKeyUnknown`, `connectionKeyInvalid`, `credentialNotSet`, `connectionKeyRefused`
+ * @throws PgPierError `storageTypeUnknown`, `connectionKeyUnknown`, `connectionKeyInvalid`, `credentialNotSet`, `connectionKeyRefused`, `storageEndpointMissing`
  */
 export function uriOfConnection(type: string, values: ReadonlyMap<string, string>): ExternalUri {
   const found = storageTypes.find((each) => each.type === type.toLowerCase());
@@ -76,6 +92,7 @@ export function uriOfConnection(type: string, values: ReadonlyMap<string, string
   const given = canonical(found, values);
   for (const [key, reason] of Object.entries(found.refused))
     if (given.has(key)) throw new PgPierError('connectionKeyRefused', { key: key.toUpperCase(), reason });
+  if (found.needsEndpoint && !given.get('endpoint_url')) throw new PgPierError('storageEndpointMissing', { type: found.type });
   const role = readRole(found, given);
   const parameters: string[] = [];
   if (role !== undefined && found.required.every((key) => !given.get(key))) parameters.push('AUTH=implicit');

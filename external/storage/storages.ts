@@ -6,9 +6,11 @@ import { PgPierError } from '../../errors.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
 import { requireAllowedLocation } from '../allowedLocations.ts';
 import * as aws from '../aws/awsUri.ts';
+import { azureUsesAmbientCredentials } from '../azure/identity.ts';
 import * as google from '../google/login.ts';
 import type { Provider } from '../provider.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
+import { azurePlace, azureRequiresImplicitAccess, parseAzureUri } from './azureUri.ts';
 import { parseGsUri } from './gsUri.ts';
 import { parseHttpUri } from './httpUri.ts';
 import { isHere, parseNodelocalUri } from './nodelocalUri.ts';
@@ -55,6 +57,15 @@ export const storages: readonly StorageProvider[] = [
     open: async (target, uri, settings, others) =>
       (await import('./gs.ts')).openGs(parseGsUri(uri, settings), target.trusted, settings, others),
   },
+  ...['azure', 'azure-blob', 'azure-storage'].map((scheme) => ({
+    scheme,
+    word: 'azure',
+    validate: parseAzureUri,
+    requiresImplicitAccess: azureRequiresImplicitAccess,
+    usesAmbientCredentials: azureUsesAmbientCredentials,
+    placeParameters: azurePlace,
+    open: openAzure,
+  })),
   {
     scheme: 'nodelocal',
     word: 'nodelocal',
@@ -78,6 +89,10 @@ export const storages: readonly StorageProvider[] = [
   overHttp('http'),
   overHttp('https'),
 ];
+
+async function openAzure(target: StorageTarget, uri: ExternalUri, settings: StorageSettings): Promise<Storage> {
+  return (await import('./azure.ts')).openAzure(parseAzureUri(uri, settings), target.trusted, settings);
+}
 
 /** The provider of a scheme, `undefined` if it is none of a storage. */
 export function findStorage(scheme: string): StorageProvider | undefined {

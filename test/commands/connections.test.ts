@@ -93,6 +93,23 @@ describe('CONNECTION', { skip: missingPostgres(15) }, () => {
     await admin.run('REVOKE CREATE CONNECTION ON *.* FROM testuser');
   });
 
+  test('azblob is Azure Blob Storage', async () => {
+    await admin.run(
+      "CREATE CONNECTION blobs STORAGE_TYPE = 'azblob' ENDPOINT_URL = 'https://h.example/acct' ACCOUNT_NAME = 'acct' ACCOUNT_KEY = 'c2VjcmV0'",
+    );
+    assert.deepEqual(await admin.show('DESC CONNECTION blobs'), [
+      ['blobs', 'azblob', 'account_key=c2***V0 account_name=*** endpoint_url=ht***ct'],
+    ]);
+    assert.equal(
+      (await resolve(admin, 'external://blobs/container/path')).uri,
+      'azure://container/path?AZURE_ACCOUNT_KEY=c2VjcmV0&AZURE_ACCOUNT_NAME=acct&AZURE_ENDPOINT=https%3A%2F%2Fh.example%2Facct',
+    );
+    assert.deepEqual(await admin.show('SHOW EXTERNAL CONNECTION blobs'), [
+      ['blobs', 'azure://?AZURE_ACCOUNT_KEY=redacted&AZURE_ACCOUNT_NAME=acct&AZURE_ENDPOINT=https%3A%2F%2Fh.example%2Facct', 'STORAGE'],
+    ]);
+    await admin.run('DROP CONNECTION blobs');
+  });
+
   test('IF NOT EXISTS leaves one alone, OR REPLACE changes it and keeps the rights, DROP IF EXISTS passes over', async () => {
     await admin.run(`CREATE CONNECTION c STORAGE_TYPE = 's3' ${keys}`);
     await admin.run('GRANT USAGE ON EXTERNAL CONNECTION c TO testuser');
@@ -134,6 +151,18 @@ describe('CONNECTION', { skip: missingPostgres(15) }, () => {
       [`CREATE CONNECTION x STORAGE_TYPE = 's3' ROLE_ARN = 'arn:aws:iam::1:role/r' ACCESS_KEY_ID = 'x'`, /^22023 .*secret_access_key/],
       [`CREATE CONNECTION x STORAGE_TYPE = 's3' ${keys} MASTER_KEY = 'k'`, /^0A000 MASTER_KEY is not supported: nothing is encrypted/],
       [`CREATE CONNECTION x STORAGE_TYPE = 's3' ${keys} ENDPOINT_URL = 'http://h/path'`, /^22023 AWS_ENDPOINT must be a host/],
+      [
+        "CREATE CONNECTION x STORAGE_TYPE = 'azblob' ACCOUNT_NAME = 'a' ACCOUNT_KEY = 'QQ=='",
+        '22023 invalid input parameter (endpoint_url is required for storage azblob)',
+      ],
+      [
+        "CREATE CONNECTION x STORAGE_TYPE = 'azblob' ENDPOINT_URL = 'https://a.example' ACCOUNT_KEY = 'QQ=='",
+        "22023 AUTH is set to 'specified', but account_name is not set",
+      ],
+      [
+        "CREATE CONNECTION x STORAGE_TYPE = 'azblob' ENDPOINT_URL = 'https://a.example' ACCOUNT_NAME = 'a' ACCOUNT_KEY = '!'",
+        /^22023 AZURE_ACCOUNT_KEY/,
+      ],
       [`CREATE CONNECTION '' STORAGE_TYPE = 's3' ${keys}`, /^42602 /],
     ] as const) {
       const found = await admin.refusal(text);

@@ -74,6 +74,8 @@ export interface TlsFaultServer {
   readonly port: number;
   /** The PEM file of the certificate, which is its own authority. */
   readonly certificate: string;
+  /** The PEM file of its key. */
+  readonly key: string;
 }
 
 /** HTTPS with a certificate of `name` that nobody signed. Undefined where there is no openssl. */
@@ -81,18 +83,19 @@ export async function serveTls(t: TestContext, name: string, answer: RequestList
   const home = mkdtempSync(join(tmpdir(), 'pgp-tls-'));
   t.after(() => rmSync(home, { recursive: true }));
   const certificate = join(home, 'cert.pem');
+  const key = join(home, 'key');
   const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`];
-  const files = ['-keyout', join(home, 'key'), '-out', certificate];
+  const files = ['-keyout', key, '-out', certificate];
   try {
     execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', ...subject, ...files], { stdio: 'ignore' });
   } catch {
     return undefined;
   }
-  const server = createTlsServer({ key: readFileSync(join(home, 'key')), cert: readFileSync(certificate) }, (request, response) => {
+  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (request, response) => {
     request.resume();
     answer(request, response);
   });
-  return { port: await listen(t, server), certificate };
+  return { port: await listen(t, server), certificate, key };
 }
 
 async function listen(t: TestContext, server: Server): Promise<number> {

@@ -3,6 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { PgPierError } from '../../errors.ts';
 import { stsEndpoint } from '../../external/aws/awsUri.ts';
+import { authorityOf } from '../../external/azure/environments.ts';
+import { redactUri } from '../../external/redact.ts';
+import { azurePlace, parseAzureUri } from '../../external/storage/azureUri.ts';
 import { parseHttpUri } from '../../external/storage/httpUri.ts';
 import { parseS3Uri } from '../../external/storage/s3Uri.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
@@ -11,6 +14,7 @@ import { parseUri } from '../../external/uri.ts';
 
 const settings: StorageSettings = { externalDir: '/nowhere', nodeId: 1, allowedNetworks: [] };
 const keys = 'AWS_ACCESS_KEY_ID=AK&AWS_SECRET_ACCESS_KEY=SK';
+const azureKeys = 'AZURE_ACCOUNT_NAME=acct&AZURE_ACCOUNT_KEY=c2VjcmV0';
 
 function validate(text: string, given?: StorageSettings): void {
   const uri = parseUri(text);
@@ -169,6 +173,115 @@ describe('an http URI', () => {
   });
 });
 
+describe('an azure URI', () => {
+  const service = 'AZURE_CLIENT_ID=id&AZURE_CLIENT_SECRET=cs&AZURE_TENANT_ID=t.example';
+
+  it('is refused in the words of CockroachDB', () => {
+    for (const scheme of ['azure', 'azure-blob', 'azure-storage'])
+      refuses(`${scheme}://c?AZURE_ACCOUNT_KEY=c2VjcmV0`, 'azure uri missing "AZURE_ACCOUNT_NAME" parameter');
+    refuses('azure://c?AZURE_ACCOUNT_NAME=acct', 'azure uri missing "AZURE_ACCOUNT_KEY" parameter');
+    refuses(
+      `azure://c?${azureKeys}&AZURE_ENVIRONMENT=Random-Env`,
+      'azure environment: autorest/azure: There is no cloud environment matching the name "RANDOM-ENV"',
+    );
+    refuses(`azure://c?${azureKeys}&AZURE_ENVIRONMENT=toString`, /matching the name "TOSTRING"$/);
+    refuses(`azure://c?${azureKeys}&partition_format=daily&x=1`, 'unknown azure query parameters: partition_format, x');
+    refuses(`azure://c?${azureKeys}&AUTH=IMPLICIT`, 'unsupported value "IMPLICIT" for AUTH');
+    for (const [missing, rest] of [
+      ['AZURE_CLIENT_ID', 'AZURE_CLIENT_SECRET=cs&AZURE_TENANT_ID=t'],
+      ['AZURE_CLIENT_SECRET', 'AZURE_CLIENT_ID=id&AZURE_TENANT_ID=t'],
+      ['AZURE_TENANT_ID', 'AZURE_CLIENT_ID=id&AZURE_CLIENT_SECRET=cs'],
+    ])
+      refuses(`azure://c?AUTH=specified&AZURE_ACCOUNT_NAME=acct&${rest}`, `AUTH is set to 'specified', but ${missing} is not set`);
+    refuses(
+      `azure://c?${azureKeys}&AZURE_ENDPOINT=h`,
+      'custom endpoints disallowed for azure due to --external-io-disable-http flag',
+      '42501',
+      {
+        ...settings,
+        disableHttp: true,
+      },
+    );
+    refuses(
+      'azure://c?AUTH=implicit&AZURE_ACCOUNT_NAME=acct',
+      'implicit credentials disallowed for azure due to --external-io-disable-implicit-credentials flag',
+      '42501',
+      { ...settings, disableImplicitCredentials: true },
+    );
+  });
+
+  it('is refused where a value makes no sense or would lead elsewhere', () => {
+    refuses(`azure:///p?${azureKeys}`, 'empty host component; azure URI must specify a target container');
+    refuses(`azure://u@c?${azureKeys}`, /no user before the container/);
+    for (const name of ['evil.example/', 'a', 'UPPER', 'x@y', 'a'.repeat(25)])
+      refuses(`azure://c?AZURE_ACCOUNT_KEY=c2VjcmV0&AZURE_ACCOUNT_NAME=${encodeURIComponent(name)}`, /^AZURE_ACCOUNT_NAME must be/);
+    refuses('azure://c?AZURE_ACCOUNT_NAME=acct&AZURE_ACCOUNT_KEY=HUSH!', /^(?!.*HUSH)AZURE_ACCOUNT_KEY must be base64/);
+    refuses(`azure://c?${azureKeys}&${service}`, /^AZURE_ACCOUNT_KEY and AZURE_CLIENT_ID are two ways to log in; give one$/);
+    refuses(`azure://c?AUTH=specified&AZURE_ACCOUNT_NAME=acct&${service}%2Fcommon%3Fx`, /^AZURE_TENANT_ID must be/);
+    for (const endpoint of ['http://u:p@h', 'http://h/a/b', 'http://h?x', 'http://', 'ftp://h', 'http://h/..%2f'])
+      refuses(`azure://c?${azureKeys}&AZURE_ENDPOINT=${encodeURIComponent(endpoint)}`, /^AZURE_ENDPOINT must be/);
+    for (const credentials of ['AUTH=implicit', `AUTH=specified&${service}`])
+      refuses(`azure://c?AZURE_ACCOUNT_NAME=acct&${credentials}&AZURE_ENDPOINT=http://h`, /^tokens are not sent without TLS/);
+  });
+
+  it('becomes what the client needs', () => {
+    const read = (text: string) => parseAzureUri(parseUri(text));
+    assert.deepEqual(read('azure://c/a/../b//d/?AZURE_ACCOUNT_NAME=acct&AZURE_ACCOUNT_KEY=a+b/c2Vj&COCKROACH_LOCALITY=default'), {
+      container: 'c',
+      prefix: 'b/d',
+      account: 'acct',
+      credentials: { kind: 'key', accountKey: 'a+b/c2Vj' },
+      environment: {
+        name: 'AzurePublicCloud',
+        authority: 'https://login.microsoftonline.com',
+        storageDomain: 'core.windows.net',
+        vaultDomain: 'vault.azure.net',
+        unnamed: true,
+      },
+      service: 'https://acct.blob.core.windows.net',
+      customEndpoint: false,
+    });
+    assert.deepEqual(read(`azure://c?AUTH=specified&AZURE_ACCOUNT_NAME=acct&${service}`).credentials, {
+      kind: 'secret',
+      clientId: 'id',
+      clientSecret: 'cs',
+      tenantId: 't.example',
+    });
+    assert.deepEqual(read('azure://c?AUTH=implicit&AZURE_ACCOUNT_NAME=acct').credentials, { kind: 'implicit' });
+    const serviceOf = (more: string) => read(`azure://c?${azureKeys}${more}`).service;
+    assert.equal(serviceOf('&AZURE_ENVIRONMENT=azureusgovernmentcloud'), 'https://acct.blob.core.usgovcloudapi.net');
+    assert.equal(serviceOf('&AZURE_ENVIRONMENT=AzureChinaCloud'), 'https://acct.blob.core.chinacloudapi.cn');
+    assert.equal(serviceOf('&AZURE_ENDPOINT=http://127.0.0.1:10000/acct/'), 'http://127.0.0.1:10000/acct');
+    assert.equal(serviceOf('&AZURE_ENDPOINT=store.example'), 'https://store.example');
+    const placeOf = (more: string) => azurePlace(parseUri(`azure://c?${azureKeys}${more}`));
+    assert.deepEqual(placeOf('&AZURE_ENVIRONMENT=AzureCloud'), { AZURE_ACCOUNT_NAME: 'acct' });
+    assert.deepEqual(placeOf('&AZURE_ENVIRONMENT=azurechinacloud'), { AZURE_ACCOUNT_NAME: 'acct', AZURE_ENVIRONMENT: 'AzureChinaCloud' });
+    assert.deepEqual(placeOf('&AZURE_ENDPOINT=h'), { AZURE_ACCOUNT_NAME: 'acct', AZURE_ENDPOINT: 'https://h' });
+    const authority = (more: string, operators?: string) => authorityOf(read(`azure://c?${azureKeys}${more}`).environment, operators);
+    assert.equal(authority(''), 'https://login.microsoftonline.com');
+    assert.equal(authority('', 'login.example/'), 'https://login.example');
+    assert.equal(authority('&AZURE_ENVIRONMENT=AzureChinaCloud', 'https://login.example'), 'https://login.chinacloudapi.cn');
+    // The account's own address is no endpoint of the user's choice.
+    assert.equal(read(`azure://c?${azureKeys}&AZURE_ENDPOINT=https://acct.blob.core.windows.net`).customEndpoint, false);
+  });
+
+  it('needs the implicit-access privilege with the machine’s credentials or an endpoint of its own', () => {
+    const azure = findStorage('azure-blob')!;
+    const asks = (more: string) => azure.requiresImplicitAccess(parseUri(`azure-blob://c?${more}`));
+    assert.deepEqual([asks(azureKeys), asks('AUTH=implicit'), asks(`${azureKeys}&AZURE_ENDPOINT=h`)], [false, true, true]);
+    assert.equal(azure.usesAmbientCredentials(parseUri(`azure://c?${azureKeys}&AZURE_ENDPOINT=h`)), false);
+  });
+
+  it('does not show what is secret in it', () => {
+    assert.equal(
+      redactUri(
+        'azure-storage://c/p?AZURE_ACCOUNT_NAME=foo&AZURE_ACCOUNT_KEY=HUSH&AZURE_CLIENT_SECRET=HUSH&AZURE_ENVIRONMENT=AzureUSGovernmentCloud',
+      ),
+      'azure-storage://c/p?AZURE_ACCOUNT_KEY=redacted&AZURE_ACCOUNT_NAME=foo&AZURE_CLIENT_SECRET=redacted&AZURE_ENVIRONMENT=AzureUSGovernmentCloud',
+    );
+  });
+});
+
 describe('the table of storages', () => {
   it('has one provider for each scheme', () => {
     assert.equal(new Set(storages.map(({ scheme }) => scheme)).size, storages.length);
@@ -178,14 +291,16 @@ describe('the table of storages', () => {
     const href = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
     const script = `
       import { registerHooks } from 'node:module';
-      registerHooks({ resolve(name, context, next) { if (/@aws-sdk|@smithy|google-auth-library|gaxios/.test(name)) throw new Error('SDK'); return next(name, context); } });
+      registerHooks({ resolve(name, context, next) { if (/@aws-sdk|@smithy|google-auth-library|gaxios|@azure/.test(name)) throw new Error('SDK'); return next(name, context); } });
       const { openStorage, requireStorage } = await import(${href('../../external/storage/storages.ts')});
       const { parseUri } = await import(${href('../../external/uri.ts')});
       requireStorage('s3').validate(parseUri('s3://b?${keys}'));
       requireStorage('gs').validate(parseUri('gs://b?AUTH=implicit'));
+      requireStorage('azure').validate(parseUri('azure://c?${azureKeys}'));
       console.log('validated');
-      await openStorage({ uri: 's3://b?${keys}', trusted: false }, { nodeId: 1, allowedNetworks: [] }).catch((error) => console.log(error.message));`;
+      await openStorage({ uri: 's3://b?${keys}', trusted: false }, { nodeId: 1, allowedNetworks: [] }).catch((error) => console.log(error.message));
+      await openStorage({ uri: 'azure://c?${azureKeys}', trusted: false }, { nodeId: 1, allowedNetworks: [] }).catch((error) => console.log(error.message));`;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
-    assert.equal(output, 'validated\nSDK\n');
+    assert.equal(output, 'validated\nSDK\nSDK\n');
   });
 });
