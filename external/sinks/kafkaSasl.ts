@@ -2,7 +2,7 @@
 import { PgPierError } from '../../errors.ts';
 import { isRoleArn } from '../aws/awsUri.ts';
 import { booleanParameter } from '../storage/parameters.ts';
-import { base64Parameter } from './tlsParameters.ts';
+import { base64Parameter } from '../tlsParameters.ts';
 
 export const saslParameterNames = [
   'sasl_enabled',

@@ -3,10 +3,10 @@ import { isIP } from 'node:net';
 import { PgPierError } from '../../errors.ts';
 import { booleanParameter, takeParameters } from '../storage/parameters.ts';
 import type { StorageSettings } from '../storage/storage.ts';
+import { readTls, type TlsChoice, type TlsParameters, tlsParameterNames } from '../tlsParameters.ts';
 import { type ExternalUri, parameter } from '../uri.ts';
 import { type KafkaSasl, readSasl, type SaslParameters, saslParameterNames } from './kafkaSasl.ts';
 import { type KafkaTopics, readTopics } from './kafkaTopic.ts';
-import { readTls, type SinkTls, type TlsParameters, tlsParameterNames } from './tlsParameters.ts';
 
 export interface Broker {
   /** A name or an address; IPv6 without brackets. */
@@ -19,7 +19,7 @@ export interface KafkaUri {
   readonly brokers: readonly Broker[];
   readonly topics: KafkaTopics;
   /** Absent for a connection in plain text. */
-  readonly tls?: SinkTls;
+  readonly tls?: TlsChoice;
   readonly sasl?: KafkaSasl;
 }
 

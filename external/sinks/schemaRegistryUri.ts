@@ -1,11 +1,10 @@
 /** What an `http://` or `https://` URI says where a connection is made of it: where a Confluent schema registry is. Pure. */
 import { PgPierError } from '../../errors.ts';
-import { parseHttpUri } from '../storage/httpUri.ts';
+import { type HttpEndpoint, parseHttpUri } from '../storage/httpUri.ts';
 import { takeParameters } from '../storage/parameters.ts';
 import type { StorageSettings } from '../storage/storage.ts';
+import { readTls, tlsParameterNames } from '../tlsParameters.ts';
 import type { ExternalUri } from '../uri.ts';
-import { readTls, tlsParameterNames } from './tlsParameters.ts';
-import type { HttpEndpoint } from './webhookUri.ts';
 
 export interface SchemaRegistryUri extends HttpEndpoint {
   /** For each request. */

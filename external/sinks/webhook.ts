@@ -1,9 +1,9 @@
 /** `webhook-https://`: an endpoint that takes messages as POSTs. Loaded in worker processes alone. */
 import { type Egress, openEgress } from '../egress.ts';
+import type { HttpEndpoint } from '../storage/httpUri.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import { type HttpRequest, refusal, sendRequest, shakeHands } from './httpRequest.ts';
 import type { Sink, SinkDescription, SinkProbe } from './sink.ts';
-import type { HttpEndpoint } from './webhookUri.ts';
 
 const requestMilliseconds = 10_000;
 

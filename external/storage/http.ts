@@ -7,16 +7,16 @@ import { type Egress, openEgress } from '../egress.ts';
 import type { HttpOperation } from './httpErrors.ts';
 import { readObject } from './httpReader.ts';
 import { discard, type HttpTarget, send } from './httpRequest.ts';
-import type { HttpUri } from './httpUri.ts';
+import type { HttpEndpoint } from './httpUri.ts';
 import { HttpWriter } from './httpWriter.ts';
 import { checkObjectPath } from './path.ts';
 import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
 
 type Options = { readonly signal?: AbortSignal };
 
-export async function openHttp(uri: HttpUri, trusted: boolean, settings: StorageSettings): Promise<Storage> {
+export async function openHttp(uri: HttpEndpoint, trusted: boolean, settings: StorageSettings): Promise<Storage> {
   const rules = { trusted, allowedNetworks: settings.allowedNetworks };
-  return new HttpStorage(uri, openEgress(rules), openEgress(rules, { keepAlive: false }));
+  return new HttpStorage(uri, openEgress(rules, uri.tls), openEgress(rules, { ...uri.tls, keepAlive: false }));
 }
 
 class HttpStorage implements Storage {
@@ -25,7 +25,7 @@ class HttpStorage implements Storage {
   /** A stream cannot be sent a second time, so it does not begin on a connection that the server may be closing. */
   readonly #fresh: HttpTarget;
 
-  constructor(uri: HttpUri, egress: Egress, fresh: Egress) {
+  constructor(uri: HttpEndpoint, egress: Egress, fresh: Egress) {
     this.location = uri.location;
     this.#target = { uri, egress };
     this.#fresh = { uri, egress: fresh };

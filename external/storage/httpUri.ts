@@ -1,5 +1,6 @@
 /** What an `http://` or `https://` URI of a storage says. Pure. */
 import { PgPierError } from '../../errors.ts';
+import { readTls, type TlsChoice, type TlsParameters, tlsParameterNames } from '../tlsParameters.ts';
 import { cleanPath, type ExternalUri, percentEncode } from '../uri.ts';
 import type { StorageSettings } from './storage.ts';
 
@@ -17,6 +18,31 @@ export interface HttpUri {
   readonly credentials?: { readonly user: string; readonly password: string };
   /** For messages: nothing secret. */
   readonly location: string;
+}
+
+/** Where requests go, and how their server is trusted. */
+export interface HttpEndpoint extends HttpUri {
+  readonly tls: TlsChoice;
+}
+
+/**
+ * The parameters that are not TLS's go to the server, as they were written.
+ * @throws PgPierError as `parseHttpUri`, and for what is wrong with certificates and keys
+ */
+export function parseHttpEndpoint(uri: ExternalUri, settings?: Pick<StorageSettings, 'disableHttp'>): HttpEndpoint {
+  const own = (name: string): boolean => (tlsParameterNames as readonly string[]).includes(name);
+  const given = new Map<string, string>();
+  for (const [name, value] of uri.parameters) if (own(name) && !given.has(name)) given.set(name, value);
+  const [first] = given.keys();
+  if (uri.scheme === 'http' && first !== undefined) throw new PgPierError('parameterRequires', { parameter: first, needed: 'https' });
+  const passed = uri.query.split('&').filter((pair) => pair !== '' && !own(decodeName(pair)));
+  const tls = readTls(Object.fromEntries(given) as TlsParameters);
+  return { ...parseHttpUri({ ...uri, query: passed.join('&') }, settings), tls };
+}
+
+/** A name as `parseUri` has read it, which refused what cannot be decoded. */
+function decodeName(pair: string): string {
+  return decodeURIComponent(pair.split('=', 1)[0]!.replaceAll('+', ' '));
 }
 
 /** @throws PgPierError 22023 for what is no address of a web server; 42501 where the operator forbids http. */

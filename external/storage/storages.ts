@@ -12,7 +12,7 @@ import type { Provider } from '../provider.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
 import { azurePlace, azureRequiresImplicitAccess, parseAzureUri } from './azureUri.ts';
 import { parseGsUri } from './gsUri.ts';
-import { parseHttpUri } from './httpUri.ts';
+import { parseHttpEndpoint } from './httpUri.ts';
 import { isHere, parseNodelocalUri } from './nodelocalUri.ts';
 import { endpointPlace } from './parameters.ts';
 import { parseS3Uri } from './s3Uri.ts';
@@ -30,10 +30,10 @@ const overHttp = (scheme: 'http' | 'https'): StorageProvider => ({
   scheme,
   word: 'http',
   unlisted: true,
-  validate: parseHttpUri,
+  validate: parseHttpEndpoint,
   requiresImplicitAccess: () => true,
   usesAmbientCredentials: () => false,
-  open: async (target, uri, settings) => (await import('./http.ts')).openHttp(parseHttpUri(uri, settings), target.trusted, settings),
+  open: async (target, uri, settings) => (await import('./http.ts')).openHttp(parseHttpEndpoint(uri, settings), target.trusted, settings),
 });
 
 export const storages: readonly StorageProvider[] = [

@@ -1,6 +1,6 @@
 /** Statements on http:// as clients send them, before nginx. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import pg from 'pg';
@@ -79,6 +79,27 @@ withServers('what needs a listing says so at once', async () => {
       code: '0A000',
       message: `${word} cannot use http storage, which has no listing`,
     });
+});
+
+withServers('a connection of this scheme is a web server to EXPORT, and its certificates stay here', async () => {
+  const ca = encodeURIComponent(readFileSync(nginx.ca).toString('base64'));
+  const userinfo = `${nginx.user}:${encodeURIComponent(nginx.password)}`;
+  await admin.query(`create external connection web as 'https://${userinfo}@${nginx.tls}/web?ca_cert=${ca}'`);
+  const { rows } = await admin.query("export into csv 'external://web/deep' from select 'x'");
+  assert.equal(readFileSync(join(nginx.root, 'web/deep', rows[0].filename), 'utf8'), 'x\n');
+  await assert.rejects(admin.query("backup database postgres into 'external://web/backups'"), { code: '0A000' });
+  const shown = await admin.query('show external connections');
+  assert.equal(shown.rows[0].connection_uri, `https://ann:redacted@${nginx.tls}/web?ca_cert=redacted`);
+  await assert.rejects(admin.query(`export into csv 'http://${nginx.plain}/x?ca_cert=${ca}' from select 1`), {
+    code: '22023',
+    message: 'ca_cert requires https',
+  });
+});
+
+withServers('CHECK of a URI tries it as storage', async () => {
+  const { rows } = await admin.query(`check external connection 'http://${nginx.plain}/check' with transfer = '9MiB'`);
+  assert.deepEqual([rows[0].ok, rows[0].error, rows[0].can_delete, rows[0].transferred], [true, null, true, '9 MiB']);
+  assert.deepEqual(readdirSync(join(nginx.root, 'check')), []);
 });
 
 withServers('others than admins need EXTERNALIOIMPLICITACCESS, and then reach no private address', async () => {

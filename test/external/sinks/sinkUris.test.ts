@@ -16,8 +16,8 @@ import {
 } from '../../../external/sinks/kafkaUri.ts';
 import { parseSchemaRegistryUri } from '../../../external/sinks/schemaRegistryUri.ts';
 import { requireSink } from '../../../external/sinks/sinks.ts';
-import { base64Parameter } from '../../../external/sinks/tlsParameters.ts';
 import { parseWebhookUri } from '../../../external/sinks/webhookUri.ts';
+import { base64Parameter } from '../../../external/tlsParameters.ts';
 import { parseUri } from '../../../external/uri.ts';
 import { type Certificates, makeCertificates } from '../../servers/certificates.ts';
 

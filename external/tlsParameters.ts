@@ -1,17 +1,17 @@
 /**
- * The TLS parameters that sinks share: `ca_cert`, `client_cert`, `client_key` (PEM in base64) and `insecure_tls_skip_verify`. Pure: the relay
+ * The TLS parameters of sinks and web servers: `ca_cert`, `client_cert`, `client_key` (PEM in base64) and `insecure_tls_skip_verify`. Pure: the relay
  * reads certificates here, so that a wrong one is refused before anything is dialled.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { PgPierError } from '../../errors.ts';
-import { base64Error } from '../base64.ts';
-import { booleanParameter } from '../storage/parameters.ts';
+import { PgPierError } from '../errors.ts';
+import { base64Error } from './base64.ts';
+import { booleanParameter } from './storage/parameters.ts';
 
 export const tlsParameterNames = ['ca_cert', 'client_cert', 'client_key', 'insecure_tls_skip_verify'] as const;
 
 export type TlsParameters = Partial<Readonly<Record<(typeof tlsParameterNames)[number], string>>>;
 
-export interface SinkTls {
+export interface TlsChoice {
   /** PEM. Beside these authorities none is trusted; without them, those that Node trusts. */
   readonly ca?: string;
   /** PEM; both or neither. */
@@ -20,7 +20,7 @@ export interface SinkTls {
 }
 
 /** @throws PgPierError 22023 `param ca_cert must be base 64 encoded: …`, `failed to parse certificate data`, `client_cert requires client_key to be set`, … */
-export function readTls(given: TlsParameters): SinkTls {
+export function readTls(given: TlsParameters): TlsChoice {
   const skipVerify = booleanParameter('insecure_tls_skip_verify', given.insecure_tls_skip_verify);
   const ca = base64Parameter('ca_cert', given.ca_cert)?.toString('utf8');
   const cert = base64Parameter('client_cert', given.client_cert)?.toString('utf8');
