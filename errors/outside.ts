@@ -280,6 +280,14 @@ export const outsideErrors = {
   },
   awsKmsRegionMissing: { sqlstate: '22023', text: 'aws kms REGION parameter not specified' },
   awsKmsKeyInvalid: { sqlstate: '22023', text: 'the path of an AWS KMS URI must be the ARN or id of a key, or "alias/" and a name' },
+  azureKmsAuth: {
+    sqlstate: '22023',
+    text: 'azure kms requires explicit auth (RBAC) or implicit auth',
+    hint: 'Give AUTH=specified or AUTH=implicit.',
+  },
+  azureKmsMissing: { sqlstate: '22023', text: 'kms URI expected but did not receive: {parameters}' },
+  azureKmsKey: { sqlstate: '22023', text: "azure kms key must be of form 'id/version'" },
+  azureKmsVault: { sqlstate: '22023', text: 'AZURE_VAULT_NAME must be the name of a key vault: 3 to 24 letters, digits and hyphens' },
   localKmsUri: { sqlstate: '22023', text: 'invalid `local-kms` URI: {reason}' },
   localKmsOff: { sqlstate: '42501', text: 'local-kms is off: this process has no directory of key files' },
   localKmsKeyMissing: {

@@ -38,3 +38,8 @@ export function readAuth(value: string | undefined): 'implicit' | 'specified' | 
 export function azureUsesAmbientCredentials(uri: ExternalUri): boolean {
   return parameter(uri, 'AUTH') === 'implicit';
 }
+
+/** Whether the caller needs EXTERNALIOIMPLICITACCESS outside CREATE: the machine's own credentials, or an endpoint of the caller's choice. */
+export function azureRequiresImplicitAccess(uri: ExternalUri): boolean {
+  return azureUsesAmbientCredentials(uri) || Boolean(parameter(uri, 'AZURE_ENDPOINT'));
+}

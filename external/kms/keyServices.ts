@@ -5,12 +5,14 @@
 import { PgPierError } from '../../errors.ts';
 import { requireAllowedLocation } from '../allowedLocations.ts';
 import * as aws from '../aws/awsUri.ts';
+import { azureRequiresImplicitAccess, azureUsesAmbientCredentials } from '../azure/identity.ts';
 import * as google from '../google/login.ts';
 import type { Provider, ProviderTarget } from '../provider.ts';
 import { endpointPlace } from '../storage/parameters.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import { type ExternalUri, parseUri } from '../uri.ts';
 import { parseAwsKmsUri } from './awsKmsUri.ts';
+import { azureKmsPlace, parseAzureKmsUri } from './azureKmsUri.ts';
 import { parseGcpKmsUri } from './gcpKmsUri.ts';
 import type { KeyService } from './keyService.ts';
 import { parseLocalKmsUri } from './localKmsUri.ts';
@@ -43,6 +45,16 @@ export const keyServices: readonly KeyServiceProvider[] = [
     placeParameters: google.placeParameters,
     open: async (target, uri, settings) =>
       (await import('./gcpKms.ts')).openGcpKms(parseGcpKmsUri(uri, settings), target.trusted, settings),
+  },
+  {
+    scheme: 'azure-kms',
+    word: 'Azure KMS',
+    validate: parseAzureKmsUri,
+    requiresImplicitAccess: azureRequiresImplicitAccess,
+    usesAmbientCredentials: azureUsesAmbientCredentials,
+    placeParameters: azureKmsPlace,
+    open: async (target, uri, settings) =>
+      (await import('./azureKms.ts')).openAzureKms(parseAzureKmsUri(uri, settings), target.trusted, settings),
   },
   {
     scheme: 'local-kms',

@@ -1,8 +1,8 @@
 /** What an `azure://`, `azure-blob://` or `azure-storage://` URI says. Pure: the relay validates with this and never loads the SDK. */
 import { PgPierError } from '../../errors.ts';
 import { type AzureEnvironment, azureEnvironment } from '../azure/environments.ts';
-import { type AzureIdentity, azureUsesAmbientCredentials, identityParameters, readAuth, readClientSecret } from '../azure/identity.ts';
-import { cleanPath, type ExternalUri, parameter } from '../uri.ts';
+import { type AzureIdentity, identityParameters, readAuth, readClientSecret } from '../azure/identity.ts';
+import { cleanPath, type ExternalUri } from '../uri.ts';
 import { takeParameters } from './parameters.ts';
 import type { StorageSettings } from './storage.ts';
 
@@ -81,11 +81,6 @@ function readEndpoint(text: string | undefined): string | undefined {
   if (hostname === '' || username || password || search || hash || !/^(?:\/[A-Za-z0-9_-]{1,63})?\/?$/.test(pathname))
     throw new PgPierError('azureEndpoint');
   return `${url.protocol}//${url.host}${pathname.replace(/\/$/, '')}`;
-}
-
-/** Whether the caller needs EXTERNALIOIMPLICITACCESS outside CREATE: the machine's own credentials, or an endpoint of the caller's choice. */
-export function azureRequiresImplicitAccess(uri: ExternalUri): boolean {
-  return azureUsesAmbientCredentials(uri) || Boolean(parameter(uri, 'AZURE_ENDPOINT'));
 }
 
 /** What beside container and path tells where a valid URI leads: a container's name is another one's in each account. */

@@ -1,38 +1,18 @@
 /**
- * AUTH=specified with a client secret, and AUTH=implicit: Azurite takes the tokens, which a stand-in of ours for Microsoft Entra ID gives. It has the shapes of
- * Microsoft's documentation; Entra ID itself was not asked.
+ * AUTH=specified with a client secret, and AUTH=implicit: Azurite takes the tokens, which a stand-in of ours for Microsoft Entra ID
+ * (entra.ts) gives.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { startAzurite } from '../servers/azurite.ts';
 import { freePort } from '../servers/postgres.ts';
-import { serve, serveTls } from './faultServer.ts';
+import { clientSecret, json, startEntra, tenant, tokenFor } from './entra.ts';
+import { serve } from './faultServer.ts';
 
 const program = fileURLToPath(new URL('./azureCheckProgram.ts', import.meta.url));
-const tenant = '11111111-2222-3333-4444-555555555555';
-const secret = 'hush+hush/secret~';
-
-/** A token that Azurite takes: it looks at issuer, audience and times, not at the signature. */
-function tokenFor(resource: string): string {
-  const now = Math.floor(Date.now() / 1000);
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const claims = { aud: resource, iss: `https://sts.windows.net/${tenant}/`, tid: tenant, iat: now - 60, nbf: now - 60, exp: now + 3600 };
-  return `${part({ alg: 'RS256', typ: 'JWT' })}.${part(claims)}.c2lnbmF0dXJl`;
-}
-
-async function bodyOf(request: IncomingMessage): Promise<URLSearchParams> {
-  let text = '';
-  for await (const chunk of request) text += chunk;
-  return new URLSearchParams(text);
-}
-
-const json = (response: ServerResponse, status: number, body: object) =>
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-
 interface Lab {
   /** Runs the program with these URIs, in this environment beside the certificate's. */
   check(environment: Readonly<Record<string, string>>, ...uris: string[]): Promise<string[]>;
@@ -43,28 +23,7 @@ interface Lab {
 }
 
 async function startLab(t: TestContext): Promise<Lab | { readonly missing: string }> {
-  const asked: string[] = [];
-  const entra = await serveTls(t, 'localhost', async (request, response) => {
-    const origin = `https://${request.headers.host}/${tenant}`;
-    if (request.url!.includes('.well-known/openid-configuration'))
-      return void json(response, 200, {
-        issuer: `${origin}/v2.0`,
-        token_endpoint: `${origin}/oauth2/v2.0/token`,
-        authorization_endpoint: `${origin}/oauth2/v2.0/authorize`,
-        end_session_endpoint: `${origin}/oauth2/v2.0/logout`,
-        jwks_uri: `${origin}/discovery/v2.0/keys`,
-      });
-    const form = await bodyOf(request);
-    asked.push(`${request.method} ${new URL(request.url!, origin).pathname} ${form.get('scope')?.split(' ')[0]}`);
-    if (form.get('client_secret') !== secret)
-      return void json(response, 401, { error: 'invalid_client', error_description: 'AADSTS7000215: Invalid client secret HUSH-TEXT.' });
-    json(response, 200, {
-      token_type: 'Bearer',
-      expires_in: 3599,
-      ext_expires_in: 3599,
-      access_token: tokenFor('https://storage.azure.com'),
-    });
-  });
+  const entra = await startEntra(t);
   if (entra === undefined) return { missing: 'TLS: no openssl on the PATH' };
   const azurite = await startAzurite({ cert: entra.certificate, key: entra.key });
   if ('missing' in azurite) return azurite;
@@ -73,8 +32,8 @@ async function startLab(t: TestContext): Promise<Lab | { readonly missing: strin
   return {
     azurite: azurite.service,
     container: azurite.container,
-    authority: `https://localhost:${entra.port}`,
-    asked,
+    authority: entra.authority,
+    asked: entra.asked,
     async check(environment, ...uris) {
       const env = { PATH: process.env.PATH, HOME: process.env.HOME, NODE_EXTRA_CA_CERTS: entra.certificate, ...environment };
       const { stdout } = await run(process.execPath, [program, ...uris], { env, timeout: 60_000 });
@@ -93,7 +52,7 @@ describe('tokens for Azure Blob Storage', () => {
         .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
         .join('&')}`;
     };
-    const service = { AUTH: 'specified', AZURE_CLIENT_ID: 'client', AZURE_CLIENT_SECRET: secret, AZURE_TENANT_ID: tenant };
+    const service = { AUTH: 'specified', AZURE_CLIENT_ID: 'client', AZURE_CLIENT_SECRET: clientSecret, AZURE_TENANT_ID: tenant };
 
     await t.test('a client secret', async () => {
       const [right, wrong, plus] = await lab.check(
@@ -120,7 +79,7 @@ describe('tokens for Azure Blob Storage', () => {
         AZURE_AUTHORITY_HOST: lab.authority,
         AZURE_TENANT_ID: tenant,
         AZURE_CLIENT_ID: 'c',
-        AZURE_CLIENT_SECRET: secret,
+        AZURE_CLIENT_SECRET: clientSecret,
       };
       const [admins, others] = await lab.check(environment, `trusted ${implicit}`, `others ${implicit}`);
       assert.equal(admins, 'ok');
@@ -129,7 +88,7 @@ describe('tokens for Azure Blob Storage', () => {
 
     await t.test('a managed identity, and a machine without one', async () => {
       const msi = await serve(t, (request, response) => {
-        if (request.headers['x-identity-header'] !== 'header') return void json(response, 401, {});
+        if (request.headers['x-identity-header'] !== 'header') return json(response, 401, {});
         const resource = new URL(request.url!, 'http://h').searchParams.get('resource')!;
         const expires = Math.floor(Date.now() / 1000) + 3600;
         json(response, 200, {

@@ -6,7 +6,11 @@ import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+
+/** What a server ends with: a test's context, or what keeps a list for an `after`. */
+export interface Owner {
+  after(end: () => void): void;
+}
 
 export interface FaultServer {
   /** `http://127.0.0.1:port`. */
@@ -16,7 +20,7 @@ export interface FaultServer {
 }
 
 /** Answers HTTP as it is told to; bodies of requests are thrown away. */
-export async function serve(t: TestContext, answer: RequestListener): Promise<FaultServer> {
+export async function serve(t: Owner, answer: RequestListener): Promise<FaultServer> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
     requests.push(`${request.method} ${request.url}`);
@@ -35,7 +39,7 @@ export interface Relayed {
 
 /** Stands before a real server (`http://host:port`), keeps signatures valid, and may answer in its place or change what it answered. */
 export async function serveBefore(
-  t: TestContext,
+  t: Owner,
   target: string,
   change: {
     /** A status and a body to answer with; undefined to pass the request on. */
@@ -63,7 +67,7 @@ export async function serveBefore(
 }
 
 /** Takes connections and says nothing, or what `onSocket` says. Answers its port. */
-export async function serveTcp(t: TestContext, onSocket: (socket: Socket) => void = () => {}): Promise<number> {
+export async function serveTcp(t: Owner, onSocket: (socket: Socket) => void = () => {}): Promise<number> {
   const server = createTcpServer((socket) => onSocket(socket.on('error', () => {})));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => server.close());
@@ -79,7 +83,7 @@ export interface TlsFaultServer {
 }
 
 /** HTTPS with a certificate of `name` that nobody signed. Undefined where there is no openssl. */
-export async function serveTls(t: TestContext, name: string, answer: RequestListener): Promise<TlsFaultServer | undefined> {
+export async function serveTls(t: Owner, name: string, answer: RequestListener): Promise<TlsFaultServer | undefined> {
   const home = mkdtempSync(join(tmpdir(), 'pgp-tls-'));
   t.after(() => rmSync(home, { recursive: true }));
   const certificate = join(home, 'cert.pem');
@@ -98,7 +102,7 @@ export async function serveTls(t: TestContext, name: string, answer: RequestList
   return { port: await listen(t, server), certificate, key };
 }
 
-async function listen(t: TestContext, server: Server): Promise<number> {
+async function listen(t: Owner, server: Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {
     server.closeAllConnections();
