@@ -58,7 +58,7 @@ function codeOf(text: string): string | undefined {
   return [first, status, error].find((each): each is string => typeof each === 'string' && /^[A-Za-z_]{3,64}$/.test(each));
 }
 
-const connectMilliseconds = 5_000;
+const connectMilliseconds = 10_000;
 /** A silent server is given up after this; large answers and uploads that move never meet it. */
 export const silentMilliseconds = 60_000;
 /** What one request may take, uploads of a part over slow lines included. */

@@ -16,6 +16,8 @@ import { checkObjectPath } from './path.ts';
 import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
 
 const googleEndpoint = 'https://storage.googleapis.com';
+/** Google's limit, in bytes of UTF-8. */
+const longestName = 1024;
 const scope = 'https://www.googleapis.com/auth/devstorage.read_write';
 /** Connections that may break without a byte in between. */
 const readAttempts = 3;
@@ -90,8 +92,9 @@ class GsStorage implements Storage {
           headers: { ...range, 'accept-encoding': 'gzip' },
           signal,
         });
-        const { 'x-goog-generation': generation, 'x-goog-hash': hash } = stream.headers;
-        if (typeof generation !== 'string' || (from > 0 && stream.statusCode !== 206)) {
+        const { 'x-goog-generation': generation, 'x-goog-hash': hash, 'content-range': given } = stream.headers;
+        const asked = from === 0 && end === undefined ? '' : `bytes ${from}-`;
+        if (typeof generation !== 'string' || !(given ?? '').startsWith(asked)) {
           stream.destroy();
           throw this.#client.stranger('no object');
         }
@@ -131,7 +134,7 @@ class GsStorage implements Storage {
       for (const { name, size } of page.items ?? []) {
         const path = name.slice(this.#base.length);
         // `startOffset` names the first one, not the one before it. A name that ends in "/" is how consoles draw an empty folder.
-        if (name.startsWith(this.#base) && path !== after && !path.endsWith('/')) yield { path, size: Number(size) };
+        if (name.startsWith(this.#base) && path !== after && !path.endsWith('/')) yield { path, size: Number(size ?? 0) };
       }
       if (page.nextPageToken !== undefined && page.nextPageToken === token) throw this.#client.stranger('a listing without end');
       token = page.nextPageToken || undefined;
@@ -182,7 +185,9 @@ class GsStorage implements Storage {
   }
 
   #name(path: string): string {
-    return this.#base + checkObjectPath(path);
+    const name = this.#base + checkObjectPath(path);
+    if (Buffer.byteLength(name) > longestName) throw new PgPierError('storageNameTooLong', { path });
+    return name;
   }
 
   #request(operation: GsRequest['operation'], path: string | undefined, signal: AbortSignal | undefined): GsRequest {
@@ -194,5 +199,6 @@ class GsStorage implements Storage {
 interface Page {
   readonly kind?: unknown;
   readonly nextPageToken?: string;
-  readonly items?: readonly { readonly name: string; readonly size: string }[];
+  /** `size` may be left out for 0. */
+  readonly items?: readonly { readonly name: string; readonly size?: string }[];
 }

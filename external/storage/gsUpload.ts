@@ -40,7 +40,7 @@ export function gsUpload({ client, bucket, name, billing, request }: GsObject): 
   const verify = async (answer: IncomingMessage, size: number, signal: AbortSignal): Promise<void> => {
     const made = (await readJson(answer, { endpoint, provider })) as { size?: unknown; crc32c?: unknown; generation?: unknown };
     if (typeof made.generation !== 'string' || !/^\d+$/.test(made.generation)) throw client.stranger('no object');
-    if (made.crc32c === sum.base64() && Number(made.size) === size) return;
+    if (made.crc32c === sum.base64() && Number(made.size ?? 0) === size) return;
     const url = `${objects}/${encodeURIComponent(name)}?${billing()}ifGenerationMatch=${made.generation}`;
     await client.send({ method: 'DELETE', url, signal }).then((deleted) => deleted.resume());
     throw new PgPierError('storageDamaged', { path: request.path ?? '' });

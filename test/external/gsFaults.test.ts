@@ -109,6 +109,15 @@ describe('Google Cloud Storage behind a wrong or broken address', { concurrency:
     assert.deepEqual(trap.requests, []);
   });
 
+  it('a name that is longer than Google takes is refused before anything is asked', async (t) => {
+    const { endpoint, requests } = await serve(t, (_, response) => response.end());
+    const storage = await open(endpoint);
+    await rejectsWith(() => storage.write('é'.repeat(510)), '22023', /^name too long: "é+"$/);
+    await rejectsWith(() => readObject(storage, 'x'.repeat(1020)), '22023', /^name too long: "x+"$/);
+    await storage.close();
+    assert.deepEqual(requests, []);
+  });
+
   it('link-local addresses are refused to administrators too, by address and by name', async () => {
     for (const host of ['169.254.169.254', '[fe80::1]', '[::ffff:169.254.169.254]', '0xa9fea9fe', '[fd20:ce::254]']) {
       await rejectsWith(() => check(`http://${host}`), '42501', /is not allowed: it is link-local or a metadata service$/);
@@ -203,7 +212,10 @@ describe('Google Cloud Storage behind a wrong or broken address', { concurrency:
         'x-goog-hash': `crc32c=${sumOf(Buffer.from(text))},md5=x`,
         'content-length': text.length - from,
       };
-      response.writeHead(from ? 206 : 200, headers);
+      response.writeHead(from ? 206 : 200, {
+        ...headers,
+        ...(from && { 'content-range': `bytes ${from}-${text.length - 1}/${text.length}` }),
+      });
       if (from >= 20_000) return void response.end(text.slice(from));
       response.write(text.slice(from, from + 10_000), () => setTimeout(() => response.destroy(), 50));
     });
@@ -218,6 +230,21 @@ describe('Google Cloud Storage behind a wrong or broken address', { concurrency:
       /^the object changed while it was read: "x"$/,
     );
     await storage.close();
+  });
+
+  it('a server that answers another range than it was asked for is not believed', async (t) => {
+    for (const given of [undefined, 'bytes 0-3/9', 'bytes 50-53/99']) {
+      const { endpoint } = await serve(t, (_, response) => {
+        response.writeHead(206, { 'x-goog-generation': '1', ...(given && { 'content-range': given }) }).end('text');
+      });
+      const storage = await open(endpoint);
+      await rejectsWith(
+        () => readObject(storage, 'x', { start: 5 }),
+        '08P01',
+        /does not answer as Google Cloud Storage does \(no object\)$/,
+      );
+      await storage.close();
+    }
   });
 
   it('bytes that do not agree with their checksum are an error: read, and written, where the object is removed again', async (t) => {
@@ -298,7 +325,7 @@ async function serveUploads(
   return { endpoint, log, made: () => made };
 }
 
-describe('A resumable upload', { concurrency: true }, () => {
+describe('A resumable upload', () => {
   const pattern = Buffer.alloc(20 * 1024 * 1024 + 5);
   for (let at = 0; at < pattern.length; at += 4096) pattern.writeUInt32LE(at, at - (at % 4));
   const mebibytes = (storage: Storage, path: string) =>
