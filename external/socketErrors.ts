@@ -26,7 +26,9 @@ export function socketError(
   provider: string,
 ): PgPierError | undefined {
   const code = String(thrown.code ?? '');
-  if (thrown.name === 'TimeoutError' || code === 'ETIMEDOUT') return new PgPierError('storageTimeout', { endpoint });
+  // The AWS SDK gives a connection that was reset the name of one that was silent: the code goes first.
+  if (code === 'ETIMEDOUT' || (thrown.name === 'TimeoutError' && !unreachable.has(code)))
+    return new PgPierError('storageTimeout', { endpoint });
   if (unreachable.has(code)) return new PgPierError('storageUnreachable', { endpoint, cause: code });
   if (code.startsWith('HPE_')) return new PgPierError('storageProtocol', { endpoint, provider, cause: 'not HTTP' });
   if (/^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|EPROTO|HOSTNAME_MISMATCH)/.test(code)) {

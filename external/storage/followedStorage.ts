@@ -12,8 +12,8 @@ import { openStorage } from './storages.ts';
 
 export interface Follower {
   /**
-   * What the connection leads to now; the asker's rights are asked again. Rejects with the PgPierError that ends the work; with 57P03 where it cannot
-   * be told at the moment.
+   * What the connection leads to now; the asker's rights are asked again. Rejects with the PgPierError of class 22 or 42 that ends the work; with any other
+   * where it cannot be told at the moment.
    */
   readonly resolve: () => Promise<StorageTarget>;
   readonly notice: (change: Change) => void;
@@ -195,13 +195,13 @@ class Following implements FollowedStorage {
     return this.#looking;
   }
 
-  /** Never rejects. A catalog that is away changes nothing: the next look may tell. */
+  /** Never rejects. A right or a connection that is gone ends the work; a catalog that is away changes nothing: the next look may tell. */
   async #resolve(): Promise<void> {
     try {
       const next = await this.#follower.resolve();
       if (next.connection?.version !== this.#version) await this.#take(next);
     } catch (error) {
-      if (error instanceof PgPierError && error.data.sqlstate !== '57P03') this.#ended = error;
+      if (error instanceof PgPierError && /^(22|42)/.test(error.data.sqlstate)) this.#ended = error;
     }
   }
 

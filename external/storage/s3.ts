@@ -39,7 +39,7 @@ export async function openS3(uri: S3Uri, trusted: boolean, settings: StorageSett
 class S3Storage implements Storage {
   readonly location: string;
   readonly #settings: StorageSettings;
-  readonly #others: OtherCredentials;
+  readonly #others: OtherCredentials | undefined;
   #session: S3Session;
   /** Those before; requests may be under way in them. */
   readonly #earlier: S3Session[] = [];
@@ -47,7 +47,7 @@ class S3Storage implements Storage {
   /** Key prefix of everything here: empty, or with a `/` at its end. */
   readonly #base: string;
 
-  constructor(session: S3Session, settings: StorageSettings, others: OtherCredentials = async () => false) {
+  constructor(session: S3Session, settings: StorageSettings, others: OtherCredentials | undefined) {
     this.#session = session;
     this.#settings = settings;
     this.#others = others;
@@ -161,7 +161,7 @@ class S3Storage implements Storage {
       try {
         return await run(await session.open(request));
       } catch (error) {
-        if (left === 0 || !refusesCredentials(s3Error(error, request))) throw error;
+        if (left === 0 || this.#others === undefined || !(await isRefusal(error, session, request))) throw error;
         if (session === this.#session && !(await this.#others())) throw error;
       }
     }
@@ -197,6 +197,16 @@ class S3Storage implements Storage {
   #notS3(cause: string): PgPierError {
     return new PgPierError('storageProtocol', { endpoint: this.#endpoint, provider: 'S3', cause });
   }
+}
+
+/**
+ * Some servers (Ceph) refuse an upload and close the connection while its bytes are still on their way: the answer is lost, and what is left is a broken
+ * pipe. A request without a body tells what it was.
+ */
+async function isRefusal(error: unknown, session: S3Session, request: S3Request): Promise<boolean> {
+  const { code } = error as { readonly code?: unknown };
+  const wasCut = (code === 'ECONNRESET' || code === 'EPIPE') && !request.signal?.aborted;
+  return refusesCredentials(s3Error(error, request)) || (wasCut && (await session.isRefused(request)));
 }
 
 function abortable(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {

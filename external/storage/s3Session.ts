@@ -1,13 +1,14 @@
 /** One set of credentials for a bucket, and the SDK's client that signs with it. Loaded in worker processes alone. */
-import { HeadBucketCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { HeadBucketCommand, ListObjectsV2Command, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { attempts, type KeyProvider, keyProvider, requestHandler } from '../aws/awsAccess.ts';
 import { orAborted } from '../aws/orAborted.ts';
 import { type Egress, openEgress } from '../egress.ts';
+import { refusesCredentials } from './refusedCredentials.ts';
 import { type S3Request, s3Error } from './s3Errors.ts';
 import type { S3Uri } from './s3Uri.ts';
 import type { StorageSettings } from './storage.ts';
 
-const regionMilliseconds = 5_000;
+const askMilliseconds = 5_000;
 /** Where to ask for the region of a bucket or, for stores that have none, for everything. */
 const anyRegion = 'us-east-1';
 
@@ -33,6 +34,17 @@ export class S3Session {
     } catch (error) {
       this.#client = undefined;
       throw s3Error(error, request);
+    }
+  }
+
+  /** Whether the store refuses these credentials to the simplest request; false also where that cannot be told. */
+  async isRefused(request: S3Request): Promise<boolean> {
+    try {
+      const abortSignal = AbortSignal.timeout(askMilliseconds);
+      await (await this.open(request)).send(new ListObjectsV2Command({ Bucket: this.uri.bucket, MaxKeys: 1 }), { abortSignal });
+      return false;
+    } catch (error) {
+      return refusesCredentials(s3Error(error, request));
     }
   }
 
@@ -69,7 +81,7 @@ export class S3Session {
 
 /** S3 names the region in a header of whatever it answers, refusals included; other stores name none, and any region will do. */
 async function bucketRegion(client: S3Client, Bucket: string, request: S3Request): Promise<string | undefined> {
-  const deadline = AbortSignal.timeout(regionMilliseconds);
+  const deadline = AbortSignal.timeout(askMilliseconds);
   const signal = request.signal ? AbortSignal.any([request.signal, deadline]) : deadline;
   try {
     return (await client.send(new HeadBucketCommand({ Bucket }), { abortSignal: signal })).BucketRegion;

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
+import { openCatalog } from '../../catalog/catalog.ts';
 import { sweep } from '../../catalog/sweep.ts';
 import { resolveStorage } from '../../jobs/destination.ts';
-import { collectingLog, fakeWorkers, Lab, type Session } from '../catalog/lab.ts';
+import { collectingLog, fakeWorkers, Lab, masterKey, type Session } from '../catalog/lab.ts';
 import { missingPostgres } from '../servers/postgres.ts';
 
 const version = 15;
@@ -52,11 +53,17 @@ describe('the life of a connection', { skip: missingPostgres(version) }, () => {
       const view = { session: admin.id, role: 'postgres', sessionUser: 'postgres', stamp: { kind: 'immediate' } } as const;
       const target = await lab.catalog.transaction(view, (tx) => resolveStorage({ catalog: tx }, 'external://f/sub'));
       assert.equal(target.fallback?.uri, keys(2).replace('/p?', '/p/sub?'));
-      const { rows } = await catalog.query(
-        'select pg_catalog.convert_from(fallback, $1) as text from pgpier.connection_uri where fallback is not null',
-        ['latin1'],
-      );
-      assert.ok(rows.length === 1 && !rows[0].text.includes(secret), 'it is encrypted');
+      const { rows } = await catalog.query('select fallback from pgpier.connection_uri where fallback is not null');
+      assert.ok(rows.length === 1 && !rows[0].fallback.includes(secret), 'it is encrypted');
+    });
+
+    test('is made again by what SHOW CREATE prints', async () => {
+      await create('again');
+      await admin.run(`ALTER EXTERNAL CONNECTION again SET FALLBACK '${keys(2)}'`);
+      const printed = String(await created('again'));
+      await admin.run('DROP EXTERNAL CONNECTION again');
+      await admin.run(printed);
+      assert.equal(await created('again'), printed);
     });
 
     test('stays with ALTER … AS at the same place, goes when the place changes or it is dropped', async () => {
@@ -206,6 +213,19 @@ describe('the life of a connection', { skip: missingPostgres(version) }, () => {
       await catalog.query("update pgpier.connection_use set begun = now() - interval '91 days' where connection_name = 'old'");
       await sweep(catalog, lab.catalog.service, collectingLog());
       assert.equal((await admin.show('SHOW EXTERNAL CONNECTION old USAGE')).length, 0);
+    });
+
+    test('is nobody’s to know where the operator keeps no record', async () => {
+      const service = { connectionString: lab.server.connectionString() };
+      const forgetful = await openCatalog({ service, secretKey: masterKey, usageRetentionDays: 0, log });
+      const use = { connection: { name: 'unwritten' }, role: { oid: 10, name: 'postgres' }, statement: 'BACKUP' };
+      await (await forgetful.uses.begin(use)).end({ outcome: 'succeeded' });
+      await (await lab.catalog.uses.begin({ ...use, connection: { name: 'written' } })).end({ outcome: 'succeeded' });
+      await forgetful.close();
+      assert.deepEqual(
+        (await admin.show('SHOW EXTERNAL CONNECTIONS USAGE')).map(([name]) => name).filter((name) => /written/.test(String(name))),
+        ['written'],
+      );
     });
 
     test('is logged, and no failure, where it cannot be recorded', async () => {

@@ -114,9 +114,9 @@ describe('an S3 connection on radosgw whose keys are taken away', { skip: 'missi
     `s3://${place}/follow?AWS_ACCESS_KEY_ID=${accessKey}&AWS_SECRET_ACCESS_KEY=${encodeURIComponent(secretKey)}&AWS_REGION=us-east-1&AWS_ENDPOINT=${server.endpoint}`;
   const chunk = randomBytes(1024 * 1024);
   let serial = 0;
-  const newKey = (): string => {
+  const newKey = async (): Promise<string> => {
     const key = `AKFOLLOW${++serial}`;
-    server.keys!.add(key, secret);
+    await server.keys!.add(key, secret);
     return key;
   };
   after(() => server.stop());
@@ -129,14 +129,14 @@ describe('an S3 connection on radosgw whose keys are taken away', { skip: 'missi
   }
 
   test('goes on with those that ALTER gave it: in the middle of an upload, of a listing, and in reads', async () => {
-    const [first, second] = [newKey(), newKey()];
+    const [first, second] = [await newKey(), await newKey()];
     let target: StorageTarget = { uri: uriOf(first, secret), trusted: true, connection: connection('1') };
     const { storage, changes } = await start(target, () => target);
     await put(storage, 'before', [chunk]);
     const writer = await storage.write('long');
     for (let i = 0; i < 20; i++) await writer.write(chunk);
     target = { uri: uriOf(second, secret), trusted: true, connection: connection('2') };
-    server.keys!.remove(first);
+    await server.keys!.remove(first);
     for (let i = 0; i < 20; i++) await writer.write(chunk);
     await writer.finish();
     assert.deepEqual(await names(storage), ['before', 'long']);
@@ -153,7 +153,7 @@ describe('an S3 connection on radosgw whose keys are taken away', { skip: 'missi
   });
 
   test('uses the second set, says so once, and tells the refusal when that is refused too', async () => {
-    const [first, second] = [newKey(), newKey()];
+    const [first, second] = [await newKey(), await newKey()];
     const target: StorageTarget = {
       uri: uriOf(first, secret),
       trusted: true,
@@ -161,14 +161,14 @@ describe('an S3 connection on radosgw whose keys are taken away', { skip: 'missi
       fallback: { uri: uriOf(second, secret), trusted: true },
     };
     const { storage, changes } = await start(target, () => target);
-    server.keys!.remove(first);
+    await server.keys!.remove(first);
     await Promise.all(['a', 'b', 'c'].map((name) => put(storage, name, [chunk])));
     assert.equal(storage.credentials, 'second');
     assert.deepEqual(
       changes.map(({ severity, message }) => [severity, message]),
       [['WARNING', 'the credentials of external connection c were refused: its second set is used']],
     );
-    server.keys!.remove(second);
+    await server.keys!.remove(second);
     await assert.rejects(
       () => put(storage, 'd', [chunk]),
       (error: PgPierError) => error.data.sqlstate === '28000',
@@ -177,7 +177,7 @@ describe('an S3 connection on radosgw whose keys are taken away', { skip: 'missi
   });
 
   test('a wrong secret is a refusal; a right that is missing is none', async () => {
-    const key = newKey();
+    const key = await newKey();
     const fallback = { uri: uriOf(key, secret), trusted: true };
     const wrong: StorageTarget = { uri: uriOf(key, 'wrong'), trusted: true, connection: connection('1'), fallback };
     const { storage } = await start(wrong, () => wrong);
@@ -195,11 +195,11 @@ describe('an S3 connection on radosgw whose keys are taken away', { skip: 'missi
   });
 
   test('without others the refusal is told', async () => {
-    const key = newKey();
+    const key = await newKey();
     const target: StorageTarget = { uri: uriOf(key, secret), trusted: true, connection: connection('1') };
     const { storage } = await start(target, () => target);
     await put(storage, 'a', [chunk]);
-    server.keys!.remove(key);
+    await server.keys!.remove(key);
     await assert.rejects(
       () => put(storage, 'b', [chunk]),
       (error: PgPierError) => error.data.sqlstate === '28000',

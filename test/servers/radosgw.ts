@@ -1,9 +1,10 @@
 /** Ceph's S3 gateway over one monitor and one OSD in memory: no systemd, no keyring, loopback alone. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { freePort } from './postgres.ts';
 
 export interface RadosgwOptions {
@@ -24,8 +25,8 @@ export interface Radosgw {
 
 /** Keys of the user whose the first ones are. */
 export interface S3Keys {
-  add(accessKey: string, secretKey: string): void;
-  remove(accessKey: string): void;
+  add(accessKey: string, secretKey: string): Promise<void>;
+  remove(accessKey: string): Promise<void>;
 }
 
 export async function startRadosgw(options: RadosgwOptions): Promise<Radosgw> {
@@ -78,13 +79,13 @@ async function startCluster(options: RadosgwOptions, logFile: string): Promise<R
       `--secret-key=${options.secretKey}`,
     );
     await start('radosgw', '-n', 'client.rgw');
+    // Not as `run` does it: whoever works with the server meanwhile in this process must not be held up.
+    const admin = async (...args: string[]): Promise<void> => {
+      await promisify(execFile)('radosgw-admin', ['key', ...args, '--uid=test', '--key-type=s3'], { env, cwd: home, timeout: COMMAND_MS });
+    };
     const keys: S3Keys = {
-      add(accessKey, secretKey) {
-        run('radosgw-admin', 'key', 'create', '--uid=test', '--key-type=s3', `--access-key=${accessKey}`, `--secret-key=${secretKey}`);
-      },
-      remove(accessKey) {
-        run('radosgw-admin', 'key', 'rm', '--uid=test', '--key-type=s3', `--access-key=${accessKey}`);
-      },
+      add: (accessKey, secretKey) => admin('create', `--access-key=${accessKey}`, `--secret-key=${secretKey}`),
+      remove: (accessKey) => admin('rm', `--access-key=${accessKey}`),
     };
     return { daemons, keys };
   } catch (error) {
