@@ -8,7 +8,7 @@ import { PgPierError } from '../errors.ts';
 import { typeOf } from '../external/providers.ts';
 import { samePlace } from '../external/storage/place.ts';
 import { isWithoutBucket } from '../external/storageTypes.ts';
-import { formatUri, parseUri } from '../external/uri.ts';
+import { type ExternalUri, formatUri, parseUri } from '../external/uri.ts';
 import type { Command, CommandContext } from './command.ts';
 import { checkLive, checkUri, readUri } from './connectionUri.ts';
 
@@ -65,9 +65,10 @@ async function setFallback(context: CommandContext, connection: ExternalConnecti
   const first = parseUri(connection.uri.reveal());
   // A CONNECTION of Databend's form: its place is named when it is used.
   const placeless = isWithoutBucket(first) && isWithoutBucket(uri);
-  const found = await checkUri(context.catalog, placeless ? { ...uri, host: 'bucket' } : uri);
+  const placed = (each: ExternalUri): ExternalUri => (placeless ? { ...each, host: 'bucket' } : each);
+  const found = await checkUri(context.catalog, placed(uri));
   if (found.kind !== 'storage') throw new PgPierError('fallbackNotStorage');
-  if (first.scheme !== uri.scheme || !samePlace({ uri: formatUri(first) }, { uri: text }))
+  if (first.scheme !== uri.scheme || !samePlace({ uri: formatUri(placed(first)) }, { uri: formatUri(placed(uri)) }))
     throw new PgPierError('fallbackElsewhere', { name });
   if (formatUri(first) === formatUri(uri)) throw new PgPierError('fallbackSame', { name });
   if (!placeless) await checkLive(context, { statement: statementWords, connection }, found, uri);

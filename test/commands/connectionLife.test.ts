@@ -1,5 +1,6 @@
 /** The life of a connection, as statements see it: its second set of credentials, who used it, what depends on it. */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { openCatalog } from '../../catalog/catalog.ts';
@@ -10,6 +11,11 @@ import { missingPostgres } from '../servers/postgres.ts';
 
 const version = 15;
 const secret = 'MARKERf4llb4ck';
+const { privateKey } = generateKeyPairSync('rsa', {
+  modulusLength: 2048,
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+});
 const keys = (n: number, more = '') => `s3://b/p?AWS_ACCESS_KEY_ID=k${n}&AWS_SECRET_ACCESS_KEY=${secret}${n}${more}`;
 
 describe('the life of a connection', { skip: missingPostgres(version) }, () => {
@@ -106,6 +112,11 @@ describe('the life of a connection', { skip: missingPostgres(version) }, () => {
       const view = { session: admin.id, role: 'postgres', sessionUser: 'postgres', stamp: { kind: 'immediate' } } as const;
       const target = await lab.catalog.transaction(view, (tx) => resolveStorage({ catalog: tx }, 'external://d/bucket/x'));
       assert.equal(target.fallback?.uri, 's3://bucket/x?AWS_ACCESS_KEY_ID=k2&AWS_SECRET_ACCESS_KEY=s2');
+      const credentials = (mail: string): string =>
+        Buffer.from(JSON.stringify({ type: 'service_account', client_email: mail, private_key: privateKey })).toString('base64');
+      await admin.run(`CREATE CONNECTION dg STORAGE_TYPE = 'gcs' CREDENTIAL = '${credentials('a@b')}'`);
+      await admin.run(`ALTER EXTERNAL CONNECTION dg SET FALLBACK 'gs://?CREDENTIALS=${encodeURIComponent(credentials('c@d'))}'`);
+      assert.match(String(await created('dg')), /^CREATE CONNECTION .*; ALTER EXTERNAL CONNECTION 'dg' SET FALLBACK 'gs:/);
     });
 
     test('that cannot be one is refused, without its secrets', async () => {
