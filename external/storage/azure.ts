@@ -1,79 +1,72 @@
 /** `azure://`, `azure-blob://`, `azure-storage://`: Azure Blob Storage. Loaded in worker processes alone. */
 import type { Readable } from 'node:stream';
-import {
-  type BlobItem,
-  type BlockBlobClient,
-  ContainerClient,
-  type ContainerListBlobsOptions,
-  newPipeline,
-  StorageSharedKeyCredential,
-} from '@azure/storage-blob';
+import type { BlobItem, BlockBlobClient, ContainerClient, ContainerListBlobsOptions } from '@azure/storage-blob';
 import { PgPierError } from '../../errors.ts';
-import { openTokenSource, type TokenSource } from '../azure/credentials.ts';
+import type { StorageTarget } from '../../jobs/task.ts';
 import type { AzureRequest } from '../azure/errors.ts';
-import { attempts, azureHttpClient, silentMilliseconds } from '../azure/httpClient.ts';
-import { type Egress, openEgress } from '../egress.ts';
-import { storageHttpClient } from './azureClient.ts';
+import { attempts, silentMilliseconds } from '../azure/httpClient.ts';
+import { parseUri } from '../uri.ts';
 import { azureBlobError } from './azureErrors.ts';
+import { AzureSession } from './azureSession.ts';
 import { azureUpload, begunOf, dropBlocks } from './azureUpload.ts';
-import type { AzureUri } from './azureUri.ts';
+import { type AzureUri, parseAzureUri } from './azureUri.ts';
 import { readBody } from './body.ts';
 import { PartWriter } from './partWriter.ts';
 import { checkObjectPath } from './path.ts';
-import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import { refusesCredentials } from './refusedCredentials.ts';
+import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
 
 type Options = { readonly signal?: AbortSignal };
 
-/** Tokens for blob services, in every cloud. */
-const storageScope = 'https://storage.azure.com/.default';
 const pageSize = 1000;
+/** Azure's limit, in characters. */
+const longestName = 1024;
+/** Sets of credentials that one request tries after its first: those that an ALTER brought, the second set, and those of one more ALTER. */
+const otherSets = 3;
 
-export async function openAzure(uri: AzureUri, trusted: boolean, settings: StorageSettings): Promise<Storage> {
-  // A token, unlike a signature, is good for whoever gets it.
-  if (uri.credentials.kind === 'implicit' && uri.customEndpoint && !trusted) throw new PgPierError('azureImplicitEndpoint');
-  return new AzureStorage(uri, openEgress({ trusted, allowedNetworks: settings.allowedNetworks }));
+export async function openAzure(uri: AzureUri, trusted: boolean, settings: StorageSettings, others?: OtherCredentials): Promise<Storage> {
+  return new AzureStorage(uri, new AzureSession(uri, trusted, settings), settings, others);
 }
 
 class AzureStorage implements Storage {
   readonly location: string;
+  readonly #settings: StorageSettings;
+  readonly #others: OtherCredentials;
+  #session: AzureSession;
+  /** Those before; requests may be under way in them. */
+  readonly #earlier: AzureSession[] = [];
   readonly #endpoint: string;
-  readonly #egress: Egress;
-  readonly #tokens: TokenSource | undefined;
-  readonly #container: ContainerClient;
   /** Prefix of every blob's name here: empty, or with a `/` at its end. */
   readonly #base: string;
 
-  constructor({ container, prefix, account, credentials, environment, service }: AzureUri, egress: Egress) {
-    this.#egress = egress;
-    this.#endpoint = new URL(service).origin;
-    this.#base = prefix === '' ? '' : `${prefix}/`;
-    this.location = `azure://${container}${prefix === '' ? '' : `/${prefix}`}`;
-    this.#tokens = credentials.kind === 'key' ? undefined : openTokenSource(credentials, environment, egress, storageScope);
-    const credential = credentials.kind === 'key' ? new StorageSharedKeyCredential(account, credentials.accountKey) : this.#tokens!;
-    const pipeline = newPipeline(credential, {
-      httpClient: storageHttpClient(azureHttpClient(egress)),
-      // The door tries again itself, with jitter.
-      retryOptions: { maxTries: 1 },
-    });
-    this.#container = new ContainerClient(`${service}/${encodeURIComponent(container)}`, pipeline);
+  constructor(uri: AzureUri, session: AzureSession, settings: StorageSettings, others: OtherCredentials = async () => false) {
+    this.#session = session;
+    this.#settings = settings;
+    this.#others = others;
+    this.#endpoint = new URL(uri.service).origin;
+    this.#base = uri.prefix === '' ? '' : `${uri.prefix}/`;
+    this.location = `azure://${uri.container}${uri.prefix === '' ? '' : `/${uri.prefix}`}`;
   }
 
   async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
-    return new PartWriter(azureUpload(this.#blob(path), this.#request('write', path, signal)));
+    const name = this.#name(path);
+    const request = this.#request('write', path, signal);
+    return new PartWriter(azureUpload((run) => this.#attempt(request, (container) => run(container.getBlockBlobClient(name))), request));
   }
 
   async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {
-    const blob = this.#blob(path);
+    const name = this.#name(path);
     const request = this.#request('read', path, signal);
     if (end !== undefined && end <= start) {
-      await told(request, () => blob.getProperties(abortable(signal)));
+      await this.#send(request, (container) => container.getBlobClient(name).getProperties(abortable(signal)));
       return;
     }
     const get = async (from: number, version: string | undefined) => {
       const conditions = version === undefined ? {} : { conditions: { ifMatch: version } };
       try {
         const count = end === undefined ? undefined : end - from;
-        const answer = await blob.download(from, count, { ...abortable(signal), ...conditions, maxRetryRequests: 0 });
+        const options = { ...abortable(signal), ...conditions, maxRetryRequests: 0 };
+        const answer = await this.#attempt(request, (container) => container.getBlobClient(name).download(from, count, options));
         return { stream: answer.readableStreamBody as Readable, version: answer.etag };
       } catch (error) {
         if ((error as { readonly statusCode?: number }).statusCode === 416) return undefined;
@@ -117,10 +110,13 @@ class AzureStorage implements Storage {
   async *#pages(options: ContainerListBlobsOptions, request: AzureRequest): AsyncIterable<BlobItem> {
     let token: string | undefined;
     do {
-      const pages = this.#container
-        .listBlobsFlat({ ...options, ...abortable(request.signal) })
-        .byPage({ maxPageSize: pageSize, ...(token === undefined ? {} : { continuationToken: token }) });
-      const { value: page } = await told(request, () => pages.next());
+      const settings = { maxPageSize: pageSize, ...(token === undefined ? {} : { continuationToken: token }) };
+      const { value: page } = await this.#send(request, (container) =>
+        container
+          .listBlobsFlat({ ...options, ...abortable(request.signal) })
+          .byPage(settings)
+          .next(),
+      );
       const items: BlobItem[] | undefined = page?.segment?.blobItems;
       if (items === undefined) throw this.#notAzure('no listing');
       for (const item of items) if (item.name.startsWith(options.prefix ?? '')) yield item;
@@ -131,12 +127,12 @@ class AzureStorage implements Storage {
   }
 
   async delete(path: string, { signal }: Options = {}): Promise<void> {
+    const name = this.#name(path);
     const request = this.#request('delete', path, signal);
     try {
-      await this.#blob(path).delete(abortable(signal));
+      await this.#attempt(request, (container) => container.getBlobClient(name).delete(abortable(signal)));
     } catch (error) {
-      const known = azureBlobError(error, request);
-      if ((error as { readonly code?: string }).code !== 'BlobNotFound') throw known;
+      if ((error as { readonly code?: string }).code !== 'BlobNotFound') throw azureBlobError(error, request);
     }
   }
 
@@ -147,8 +143,8 @@ class AzureStorage implements Storage {
     for await (const { name, properties } of this.#pages(options, request)) {
       // What has no committed block has no bytes; and so have empty blobs, and they stay.
       if ((properties.contentLength ?? 0) > 0) continue;
-      const blob = this.#container.getBlockBlobClient(name);
-      const dropped = await told(request, async () => {
+      const dropped = await this.#send(request, async (container) => {
+        const blob = container.getBlockBlobClient(name);
         const limited = signal ?? new AbortController().signal;
         if (before !== undefined && (await begun(blob, properties.lastModified, limited)) >= before) return false;
         return await dropBlocks(blob, limited);
@@ -158,13 +154,40 @@ class AzureStorage implements Storage {
     return removed;
   }
 
-  async close(): Promise<void> {
-    this.#tokens?.close();
-    this.#egress.close();
+  renew({ uri, trusted }: StorageTarget): void {
+    this.#earlier.push(this.#session);
+    this.#session = new AzureSession(parseAzureUri(parseUri(uri), this.#settings), trusted, this.#settings);
   }
 
-  #blob(path: string): BlockBlobClient {
-    return this.#container.getBlockBlobClient(this.#base + checkObjectPath(path));
+  async close(): Promise<void> {
+    for (const session of [...this.#earlier, this.#session]) session.close();
+  }
+
+  /** A request, and again with others where its credentials are refused: what it sends is in memory as a whole. Throws what the SDK throws. */
+  async #attempt<T>(request: AzureRequest, run: (container: ContainerClient) => Promise<T>): Promise<T> {
+    for (let left = otherSets; ; left--) {
+      const session = this.#session;
+      try {
+        return await run(session.container);
+      } catch (error) {
+        if (left === 0 || !refusesCredentials(azureBlobError(error, request))) throw error;
+        if (session === this.#session && !(await this.#others())) throw error;
+      }
+    }
+  }
+
+  async #send<T>(request: AzureRequest, run: (container: ContainerClient) => Promise<T>): Promise<T> {
+    try {
+      return await this.#attempt(request, run);
+    } catch (error) {
+      throw azureBlobError(error, request);
+    }
+  }
+
+  #name(path: string): string {
+    const name = this.#base + checkObjectPath(path);
+    if (name.length > longestName) throw new PgPierError('storageNameTooLong', { path });
+    return name;
   }
 
   #request(operation: string, path: string | undefined, signal: AbortSignal | undefined): AzureRequest {
@@ -192,14 +215,6 @@ function isFolder(properties: BlobItem['properties']): boolean {
 function isCut(error: unknown): boolean {
   if (!(error instanceof Error) || error instanceof PgPierError || !['Error', 'AbortError'].includes(error.name)) return false;
   return !('code' in error) && !('statusCode' in error);
-}
-
-async function told<T>(request: AzureRequest, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    throw azureBlobError(error, request);
-  }
 }
 
 function abortable(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {

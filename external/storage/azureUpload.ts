@@ -25,8 +25,11 @@ export function begunOf(id: string): Date | undefined {
   return new Date(Number(bytes.readBigUInt64BE(idPrefix.length)));
 }
 
+/** Hands the blob to one request, and by another client to the same request where credentials are refused. Throws what the SDK throws. */
+type SendBy = <T>(run: (blob: BlockBlobClient) => Promise<T>) => Promise<T>;
+
 /** Up to 2.8 TiB. */
-export function azureUpload(blob: BlockBlobClient, request: AzureRequest): PartUpload {
+export function azureUpload(sendBy: SendBy, request: AzureRequest): PartUpload {
   const begun = Date.now();
   const writer = randomBytes(8);
   const idOf = (number: number) => blockId(begun, writer, number);
@@ -38,26 +41,28 @@ export function azureUpload(blob: BlockBlobClient, request: AzureRequest): PartU
     partSize: growingPartSize,
 
     async put(body, signal) {
-      await blob.upload(body, body.length, { abortSignal: signal, blobHTTPHeaders: { blobContentMD5: md5(body) } });
+      const options = { abortSignal: signal, blobHTTPHeaders: { blobContentMD5: md5(body) } };
+      await sendBy((blob) => blob.upload(body, body.length, options));
     },
 
     async begin() {},
 
     async send(number, body, signal) {
-      await blob.stageBlock(idOf(number), body, body.length, { abortSignal: signal, transactionalContentMD5: md5(body) });
+      const options = { abortSignal: signal, transactionalContentMD5: md5(body) };
+      await sendBy((blob) => blob.stageBlock(idOf(number), body, body.length, options));
       parts = Math.max(parts, number);
     },
 
     async complete(signal) {
       const ids = Array.from({ length: parts }, (_, index) => idOf(index + 1));
-      await blob.commitBlockList(ids, { abortSignal: signal });
+      await sendBy((blob) => blob.commitBlockList(ids, { abortSignal: signal }));
     },
 
     /** A block that was cut off may still be on its way inside the server: it is looked for twice more. */
     async remove(wasCut) {
       const signal = AbortSignal.timeout(abortMilliseconds);
       for (let left = wasCut ? 3 : 1, wait = 200; left > 0; left -= 1, wait *= 2) {
-        await dropBlocks(blob, signal).catch(() => {});
+        await sendBy((blob) => dropBlocks(blob, signal)).catch(() => {});
         if (left > 1) await sleep(wait, undefined, { signal }).catch(() => {});
       }
     },

@@ -90,8 +90,8 @@ export const storages: readonly StorageProvider[] = [
   overHttp('https'),
 ];
 
-async function openAzure(target: StorageTarget, uri: ExternalUri, settings: StorageSettings): Promise<Storage> {
-  return (await import('./azure.ts')).openAzure(parseAzureUri(uri, settings), target.trusted, settings);
+async function openAzure(target: StorageTarget, uri: ExternalUri, settings: StorageSettings, others?: OtherCredentials): Promise<Storage> {
+  return (await import('./azure.ts')).openAzure(parseAzureUri(uri, settings), target.trusted, settings, others);
 }
 
 /** The provider of a scheme, `undefined` if it is none of a storage. */

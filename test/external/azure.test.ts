@@ -143,6 +143,28 @@ describe('Azure Blob Storage on Azurite', { timeout: 300_000 }, () => {
     await storage.close();
   });
 
+  on('another key is used from the next request on, in an upload under way too', async () => {
+    const storage = await open('renewed');
+    const writer = await storage.write('blob');
+    await writer.write(Buffer.alloc(17 * mebibyte, 1));
+    storage.renew!({ uri: uriOf('renewed', { AZURE_ACCOUNT_KEY: server.otherKey }), trusted: true });
+    await writer.finish();
+    assert.ok((await readObject(storage, 'blob')).equals(Buffer.alloc(17 * mebibyte, 1)));
+    storage.renew!({ uri: uriOf('renewed', { AZURE_ACCOUNT_KEY: 'd3Jvbmc=' }), trusted: true });
+    await rejectsWith(() => readObject(storage, 'blob'), '42501', /may not read/);
+    storage.renew!({ uri: uriOf('renewed'), trusted: true });
+    assert.deepEqual(await listPaths(storage, ''), ['blob']);
+    await storage.close();
+  });
+
+  on('a name that is too long is refused', async () => {
+    const storage = await open('long');
+    await rejectsWith(() => storage.write('n'.repeat(1024)), '22023', /^name too long/);
+    await writeObject(storage, 'é'.repeat(900), 'x');
+    assert.deepEqual(await listPaths(storage, ''), ['é'.repeat(900)]);
+    await storage.close();
+  });
+
   on('of two writers of one name the first to finish wins, and the other is told', async () => {
     const storage = await open('both');
     const [one, other] = [await storage.write('name'), await storage.write('name')];

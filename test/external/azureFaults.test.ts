@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 import { checkStorage } from '../../external/storage/check.ts';
-import type { StorageSettings } from '../../external/storage/storage.ts';
+import type { Storage, StorageSettings } from '../../external/storage/storage.ts';
 import { openStorage } from '../../external/storage/storages.ts';
 import { freePort } from '../servers/postgres.ts';
 import { serve, serveTcp, serveTls } from './faultServer.ts';
@@ -241,6 +241,31 @@ describe('answers of Azure', { concurrency: true }, () => {
     await writeObject(storage, 'x', 'text');
     assert.deepEqual(sums, [createHash('md5').update('text').digest('base64')]);
     await storage.close();
+  });
+
+  it('that refuse the key half-way: the upload goes on with another one, and without another one it ends', async (t) => {
+    const start = async (others: () => boolean) => {
+      let [blocks, renewed] = [0, false];
+      const server = await serve(t, (request, response) => {
+        if (request.url!.includes('comp=block&') && ++blocks > 1 && !renewed)
+          return void refuse(response, { status: 403, code: 'AuthenticationFailed' });
+        response.writeHead(201, { etag: '"x"' }).end();
+      });
+      const storage: Storage = await openStorage({ uri: uri(server.endpoint), trusted: true }, settings, async () => {
+        if (!others()) return false;
+        storage.renew!({ uri: uri(server.endpoint).replace('U0VDUkVU', 'T1RIRVI='), trusted: true });
+        renewed = true;
+        return true;
+      });
+      return { storage, server };
+    };
+    const going = await start(() => true);
+    await writeObject(going.storage, 'x', Buffer.alloc(20 * 1024 * 1024));
+    await going.storage.close();
+    assert.match(going.server.requests.at(-1)!, /comp=blocklist/);
+    const ending = await start(() => false);
+    await rejectsWith(() => writeObject(ending.storage, 'x', Buffer.alloc(20 * 1024 * 1024)), '28P01', /does not accept the secret key/);
+    await ending.storage.close();
   });
 
   it('that break off go on where they were, as long as the blob is the same', async (t) => {

@@ -103,6 +103,13 @@ describe('a request', () => {
     assert.equal(await attempt('http://169.254.169.254/', { trusted: true, allowedNetworks: ['169.254.0.0/16', '0.0.0.0/0'] }), '42501');
   });
 
+  it('for the machine’s own credentials may reach its metadata service, and nothing else by that', () => {
+    const own = openEgress({ trusted: false, allowedNetworks: [], machineMetadata: true });
+    own.check('169.254.169.254');
+    assert.throws(() => own.check('10.0.0.1'), PgPierError);
+    own.close();
+  });
+
   it('meets an error at once when the list is no list', () => {
     for (const entry of ['', 'localhost', '10.0.0.0/33', '::/129', '10.0.0.0/', '10.0.0/8', '1.2.3.4/-1']) {
       assert.throws(() => networks([entry]), PgPierError, entry);

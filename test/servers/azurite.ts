@@ -19,6 +19,8 @@ export interface Azurite {
   readonly service: string;
   readonly account: string;
   readonly key: string;
+  /** Accounts have two; of a server from the environment it is the same one. */
+  readonly otherKey: string;
   /** Exists and is empty, except for a server from the environment. */
   readonly container: string;
   stop(): Promise<void>;
@@ -30,6 +32,7 @@ const container = 'pgpier-test';
 const account = 'pgpiertest';
 /** With the characters of base64 that a URI must encode. */
 const key = Buffer.alloc(64, Buffer.from([0xfb, 0xef, 0xff])).toString('base64');
+const otherKey = Buffer.alloc(64, 'other').toString('base64');
 const version = '3.37.0';
 
 /**
@@ -53,6 +56,7 @@ function fromEnvironment(address: string): Azurite {
     service: `${url.protocol}//${url.host}/${given}`,
     account: given,
     key: decodeURIComponent(url.password),
+    otherKey: decodeURIComponent(url.password),
     container: url.pathname.slice(1),
     async stop() {},
   };
@@ -75,7 +79,7 @@ async function startPackage(script: string, tls: { readonly cert: string; readon
   const secure = tls === undefined ? [] : ['--cert', tls.cert, '--key', tls.key, '--oauth', 'basic'];
   const child = spawn(process.execPath, [script, ...options, ...secure, '--silent'], {
     cwd: home,
-    env: { PATH: process.env.PATH, HOME: home, AZURITE_ACCOUNTS: `${account}:${key}` },
+    env: { PATH: process.env.PATH, HOME: home, AZURITE_ACCOUNTS: `${account}:${key}:${otherKey}` },
     stdio: ['ignore', log, log],
     detached: true,
   });
@@ -87,6 +91,7 @@ async function startPackage(script: string, tls: { readonly cert: string; readon
     service: tls === undefined ? `http://127.0.0.1:${port}/${account}` : `https://localhost:${port}/${account}`,
     account,
     key,
+    otherKey,
     container,
     async stop() {
       await end(child.pid!, 'SIGTERM');
@@ -113,12 +118,12 @@ async function startContainer(): Promise<Azurite | MissingAzurite> {
   try {
     const { GenericContainer } = await import('testcontainers');
     const running = await new GenericContainer(`mcr.microsoft.com/azure-storage/azurite:${version}`)
-      .withEnvironment({ AZURITE_ACCOUNTS: `${account}:${key}` })
+      .withEnvironment({ AZURITE_ACCOUNTS: `${account}:${key}:${otherKey}` })
       .withCommand(['azurite-blob', '--blobHost', '0.0.0.0', '--skipApiVersionCheck', '--disableTelemetry'])
       .withExposedPorts(10000)
       .start();
     const service = `http://${running.getHost()}:${running.getMappedPort(10000)}/${account}`;
-    const azurite: Azurite = { service, account, key, container, stop: async () => void (await running.stop()) };
+    const azurite: Azurite = { service, account, key, otherKey, container, stop: async () => void (await running.stop()) };
     await makeContainer(azurite);
     return azurite;
   } catch (error) {
