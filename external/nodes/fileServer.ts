@@ -1,9 +1,11 @@
 /** The files of this node, for the other PgPiers of its catalog: the operations of a storage, carried out here by the same code as for this node's own work. */
 import * as http from 'node:http';
 import { PgPierError, toErrorData } from '../../errors.ts';
-import type { Storage, StorageSettings, StoredObject } from '../storage/storage.ts';
-import { openStorage } from '../storage/storages.ts';
-import { formatUri } from '../uri.ts';
+import { requireAllowedLocation } from '../allowedLocations.ts';
+import { type NodelocalStorage, openNodelocal } from '../storage/nodelocal.ts';
+import { parseNodelocalUri } from '../storage/nodelocalUri.ts';
+import type { ReadOptions, Storage, StorageSettings, StoredObject } from '../storage/storage.ts';
+import { requireStorage } from '../storage/storages.ts';
 import { ends, endTrailer, errorTrailer } from './messages.ts';
 
 /** Names may have 222 bytes each, in any number of folders, and three characters a byte. */
@@ -48,14 +50,15 @@ async function answer(connection: Omit<Call, 'values'>, settings: StorageSetting
   if (operation === 'GET /node') return void response.end();
   const path = values.get('base') ?? '';
   const uri = { scheme: 'nodelocal', host: String(node), path, query: '', parameters: [] };
-  const storage = await openStorage({ uri: formatUri(uri), trusted: false }, settings);
+  requireAllowedLocation(requireStorage('nodelocal'), uri, settings);
+  const storage = await openNodelocal(parseNodelocalUri(uri, settings), settings);
   switch (operation) {
     case 'PUT /object':
       return receive(storage, call);
     case 'GET /object': {
       const [start, end] = [values.get('start'), values.get('end')];
       const range = { ...(start !== null && { start: Number(start) }), ...(end !== null && { end: Number(end) }) };
-      return send(storage.read(values.get('path') ?? '', { ...range, signal }), call);
+      return give(storage, { ...range, signal }, call);
     }
     case 'GET /list': {
       const after = values.get('after');
@@ -93,11 +96,20 @@ async function receive(storage: Storage, { values, request, response, signal }: 
   response.end();
 }
 
+/** An object for the other node; of one that it has read a part of, the same and no other. */
+async function give(storage: NodelocalStorage, options: ReadOptions, call: Call): Promise<void> {
+  const path = call.values.get('path') ?? '';
+  const { version, chunks, close } = await storage.openToRead(path, options);
+  if ((call.values.get('version') ?? version) === version) return send(chunks(), call, version);
+  await close();
+  throw new PgPierError('storageChanged', { path });
+}
+
 /** The first chunk decides between an answer and a refusal; what fails later is told at the end. */
-async function send(chunks: AsyncIterable<Buffer>, { response, signal }: Call): Promise<void> {
+async function send(chunks: AsyncIterable<Buffer>, { response, signal }: Call, version?: string): Promise<void> {
   const iterator = chunks[Symbol.asyncIterator]();
   let next = await iterator.next();
-  response.writeHead(200, { 'transfer-encoding': 'chunked', trailer: endTrailer });
+  response.writeHead(200, { 'transfer-encoding': 'chunked', trailer: endTrailer, ...(version !== undefined && { etag: version }) });
   let end: string = ends.whole;
   try {
     for (; !next.done && !signal.aborted; next = await iterator.next()) if (!response.write(next.value)) await drained(response);

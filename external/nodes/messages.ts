@@ -23,6 +23,8 @@ export interface NodeValues {
   readonly after?: string | undefined;
   readonly start?: number | undefined;
   readonly end?: number | undefined;
+  /** Of a file that was read before, by the answer's `etag`: another one is refused. */
+  readonly version?: string | undefined;
   /** ISO 8601. */
   readonly before?: string | undefined;
 }

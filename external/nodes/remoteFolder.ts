@@ -1,12 +1,16 @@
 /** `nodelocal://N` of another node, as a storage here. Rights were looked at here; paths, links and the external directory are the other node's to watch. */
+import type { IncomingMessage } from 'node:http';
 import { PgPierError } from '../../errors.ts';
-import { watched } from '../storage/body.ts';
+import { readBody, watched } from '../storage/body.ts';
 import type { NodelocalUri } from '../storage/nodelocalUri.ts';
 import { checkObjectPath } from '../storage/path.ts';
 import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from '../storage/storage.ts';
 import { Exchange, silentMilliseconds } from './exchange.ts';
 import { ends, endTrailer, type NodeOperation, type NodeValues, readErrorTrailer } from './messages.ts';
 import { RemoteWriter } from './remoteWriter.ts';
+
+/** Connections that may break without a byte in between. */
+const attempts = 3;
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -50,8 +54,16 @@ class RemoteFolder implements Storage {
     return RemoteWriter.begin(this.#exchange, object, this.location, signal);
   }
 
-  async *read(path: string, { start, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {
-    yield* this.#stream('GET /object', { path: checkObjectPath(path), start, end }, signal);
+  async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {
+    const object = { base: this.#base, path: checkObjectPath(path), end };
+    let last: IncomingMessage | undefined;
+    const get = async (from: number, version: string | undefined) => {
+      last = await this.#exchange.ask('GET /object', { ...object, start: from, version }, signal);
+      return { stream: last, version: last.headers.etag };
+    };
+    const toError = (error: unknown) => this.#exchange.told(error, signal);
+    yield* readBody({ get, start, end, signal, toError, silentMilliseconds, attempts });
+    this.#requireWhole(last!, signal);
   }
 
   async *list(prefix: string, { after, signal }: Options & { readonly after?: string } = {}): AsyncIterable<StoredObject> {
@@ -95,14 +107,19 @@ class RemoteFolder implements Storage {
     const response = await this.#exchange.ask(operation, { base: this.#base, ...values }, signal);
     try {
       yield* watched(response, signal, silentMilliseconds);
-      const end = response.trailers[endTrailer] ?? '';
-      const error = readErrorTrailer(end);
-      if (error !== undefined) throw error;
-      if (end !== ends.whole) throw Object.assign(new Error('cut off'), { code: 'ECONNRESET' });
+      this.#requireWhole(response, signal);
     } catch (error) {
       throw this.#exchange.told(error, signal);
     } finally {
       response.destroy();
     }
+  }
+
+  /** A stream that came to its end may have come to it by an error over there. */
+  #requireWhole({ trailers }: IncomingMessage, signal: AbortSignal | undefined): void {
+    const end = trailers[endTrailer] ?? '';
+    const error = readErrorTrailer(end);
+    if (error !== undefined) throw error;
+    if (end !== ends.whole) throw this.#exchange.told(Object.assign(new Error('cut off'), { code: 'ECONNRESET' }), signal);
   }
 }

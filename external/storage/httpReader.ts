@@ -1,6 +1,6 @@
 /** The bytes of a GET: what of an answer is asked for, and what proves that two answers are of the same object. */
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
-import { Readable } from 'node:stream';
+import { pipeline, type Readable, Transform } from 'node:stream';
 import { PgPierError } from '../../errors.ts';
 import { readBody } from './body.ts';
 import { type HttpOperation, httpError } from './httpErrors.ts';
@@ -46,17 +46,22 @@ function part(response: IncomingMessage, from: number, end: number | undefined, 
     response.destroy();
     throw new PgPierError('storageProtocol', { endpoint, provider: 'a web server', cause: 'another range than was asked for' });
   }
-  return from === 0 && end === undefined ? response : Readable.from(cut(response, from, end), { objectMode: true, highWaterMark: 1 });
+  return from === 0 && end === undefined ? response : cut(response, from, end);
 }
 
-async function* cut(whole: AsyncIterable<Buffer>, from: number, end = Number.MAX_SAFE_INTEGER): AsyncIterable<Buffer> {
+/** Whoever destroys it ends the answer, too. */
+function cut(whole: Readable, from: number, end = Number.MAX_SAFE_INTEGER): Readable {
   let offset = 0;
-  for await (const chunk of whole) {
-    const wanted = chunk.subarray(Math.max(0, from - offset), end - offset);
-    offset += chunk.length;
-    if (wanted.length > 0) yield wanted;
-    if (offset >= end) return;
-  }
+  const wanted = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      const bytes = chunk.subarray(Math.max(0, from - offset), Math.max(0, end - offset));
+      if (bytes.length > 0) this.push(bytes);
+      if (offset < end && offset + chunk.length >= end) this.push(null);
+      offset += chunk.length;
+      done();
+    },
+  });
+  return pipeline(whole, wanted, () => {});
 }
 
 /**

@@ -14,12 +14,12 @@ const partialLength = partialPrefix.length + 17;
 const longestName = 255 - partialLength;
 const chunkBytes = 256 * 1024;
 
-export async function openNodelocal(uri: NodelocalUri, settings: StorageSettings): Promise<Storage> {
+export async function openNodelocal(uri: NodelocalUri, settings: StorageSettings): Promise<NodelocalStorage> {
   if (settings.externalDir === undefined) throw new PgPierError('nodelocalDisabled');
   return new NodelocalStorage(settings.externalDir, uri);
 }
 
-class NodelocalStorage implements Storage {
+export class NodelocalStorage implements Storage {
   readonly location: string;
   readonly #root: string;
   readonly #base: readonly string[];
@@ -48,16 +48,36 @@ class NodelocalStorage implements Storage {
     });
   }
 
-  async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {
+  async *read(path: string, options: ReadOptions = {}): AsyncIterable<Buffer> {
+    yield* (await this.openToRead(path, options)).chunks();
+  }
+
+  /**
+   * As `read`, in two steps: `version` tells the file that was opened from every other that has or had its name. It is closed when `chunks` have been consumed or
+   * left, or by `close` instead.
+   */
+  async openToRead(
+    path: string,
+    options: ReadOptions = {},
+  ): Promise<{ readonly version: string; chunks(): AsyncIterable<Buffer>; close(): Promise<void> }> {
     const { folders, name } = this.#split(path);
-    const handle = await this.#run('read', path, async () => {
+    const [handle, { dev, ino, size, mtimeNs }] = await this.#run('read', path, async () => {
       const folder = await this.#walk(folders, false);
       try {
-        return await folder.openFile(name, path);
+        const opened = await folder.openFile(name, path);
+        return [opened, await opened.stat({ bigint: true })] as const;
       } finally {
         await folder.close();
       }
     });
+    return {
+      version: `${dev}-${ino}-${size}-${mtimeNs}`,
+      chunks: () => this.#chunks(handle, path, options),
+      close: () => handle.close(),
+    };
+  }
+
+  async *#chunks(handle: FileHandle, path: string, { start = 0, end, signal }: ReadOptions): AsyncIterable<Buffer> {
     try {
       let at = start;
       for (;;) {

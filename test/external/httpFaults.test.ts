@@ -263,21 +263,26 @@ describe('a read that breaks off', { concurrency: true }, () => {
 
 /** Alone: its clock is everybody's. */
 describe('a server that falls silent', () => {
-  it('in the middle of an answer is given up after a minute', async (t) => {
-    const { host } = await serve(t, (_, response) => {
-      response.writeHead(200, { 'content-length': '10' }).write('01234');
+  for (const [start, how] of [
+    [0, 'in the middle of an answer'],
+    [1, 'in the middle of an answer of which a part is wanted'],
+  ] as const)
+    it(`${how} is given up after a minute`, async (t) => {
+      const { host } = await serve(t, (_, response) => {
+        response.writeHead(200, { 'content-length': '10' }).write('01234');
+      });
+      const storage = await open(host);
+      t.mock.timers.enable({ apis: ['setTimeout'] });
+      const wanted = '01234'.slice(start);
+      const got: Buffer[] = [];
+      const reading = (async () => {
+        for await (const chunk of storage.read('x', { start })) got.push(chunk);
+      })();
+      const refused = rejectsWith(() => reading, '08006', /^no answer from http:\/\/127\.0\.0\.1:\d+ in time$/);
+      for (let turn = 0; String(Buffer.concat(got)) !== wanted && turn < 10_000; turn++)
+        await new Promise((resolve) => setImmediate(resolve));
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+      t.mock.timers.tick(60_000);
+      await refused;
     });
-    const storage = await open(host);
-    t.mock.timers.enable({ apis: ['setTimeout'] });
-    const got: Buffer[] = [];
-    const reading = (async () => {
-      for await (const chunk of storage.read('x')) got.push(chunk);
-    })();
-    const refused = rejectsWith(() => reading, '08006', /^no answer from http:\/\/127\.0\.0\.1:\d+ in time$/);
-    for (let turn = 0; String(Buffer.concat(got)) !== '01234' && turn < 10_000; turn++)
-      await new Promise((resolve) => setImmediate(resolve));
-    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
-    t.mock.timers.tick(60_000);
-    await refused;
-  });
 });

@@ -1,11 +1,14 @@
 /** `nodelocal://N` across two PgPiers of one catalog, as clients use it, and what happens when a node is away or a stranger. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { openCatalog } from '../../catalog/catalog.ts';
 import { openStorage } from '../../external/storage/storages.ts';
@@ -14,6 +17,7 @@ import { readObject, rejectsWith, writeObject } from '../external/storageContrac
 import { type Pgpier, startPgpier } from '../servers/pgpier.ts';
 import { freePort, missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts';
 
+const main = fileURLToPath(new URL('../../server/main.ts', import.meta.url));
 const key = randomBytes(32).toString('base64');
 
 describe('two nodes', { skip: missingPostgres(15) }, () => {
@@ -202,6 +206,36 @@ describe('two nodes', { skip: missingPostgres(15) }, () => {
     } finally {
       await alone.stop();
     }
+  });
+
+  test('a worker without a proxy reaches the files of the nodes that it knows', async (t) => {
+    const four = await startPgpier({
+      backend: postgres,
+      env: { PGPIER_NODE_ID: '4', PGPIER_PEERS: '3=127.0.0.1:9', PGPIER_WORKERS: '0', PGPIER_SECRET_KEY: key },
+    });
+    t.after(() => four.stop());
+    const worker = spawn(process.execPath, [main, 'worker'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      env: {
+        PATH: process.env.PATH,
+        HOME: four.dataDirectory,
+        PGPIER_BACKEND: `postgres://postgres@/postgres?host=${encodeURIComponent(postgres.socketDir)}&port=${postgres.port}`,
+        PGPIER_TRUST_BACKEND: 'on',
+        PGPIER_NODE_ID: '3',
+        PGPIER_PEERS: `4=127.0.0.1:${four.port}`,
+        PGPIER_DATA: join(four.dataDirectory, 'worker'),
+        PGPIER_SECRET_KEY: key,
+      },
+    });
+    t.after(() => worker.kill('SIGKILL'));
+    await once(worker.stdout, 'data');
+    const there = await connected(four);
+    const { rows } = await there.query("backup database movr into 'nodelocal://self/by-worker'");
+    assert.equal(rows[0].status, 'succeeded');
+    const { rows: jobs } = await there.query(`show job ${rows[0].job_id}`);
+    assert.equal(jobs[0].coordinator_id, '3');
+    assert.ok(files(four, 'by-worker').length > 3);
+    await there.end();
   });
 
   test('a node that dies in the middle is an error of class 08, and what its process left it removes by and by', async () => {
