@@ -4,13 +4,28 @@ import type { Item } from './check.ts';
 export interface Row {
   readonly check: string;
   readonly items: number;
+  /** Not run on PostgreSQL alone, by the check's own decision; no items. */
+  readonly skipped: number;
   readonly passedBare: number;
   readonly passedPgpier: number;
   /** What fails on PostgreSQL alone too. */
   readonly failBoth: readonly string[];
   /** What PostgreSQL alone does otherwise: each is a defect. */
   readonly differences: readonly string[];
+  /** What PostgreSQL alone does now so, now otherwise. */
+  readonly unsteady: readonly string[];
+  /** What a relay that only copies bytes makes differ, too. */
+  readonly anyRelay: readonly string[];
 }
+
+/** Names of items that ran on both and ended otherwise. */
+export function differing(bare: readonly Item[], pgpier: readonly Item[]): string[] {
+  const through = new Map(pgpier.map((item) => [item.name, item]));
+  return bare.filter((item) => through.has(item.name) && verdict(item) !== verdict(through.get(item.name)!)).map(({ name }) => name);
+}
+
+export const verdict = ({ failure, skipped }: Item): 'passed' | 'failed' | 'skipped' =>
+  skipped ? 'skipped' : failure === undefined ? 'passed' : 'failed';
 
 export function compare(check: string, bare: readonly Item[], pgpier: readonly Item[]): Row {
   const through = new Map(pgpier.map((item) => [item.name, item]));
@@ -20,6 +35,7 @@ export function compare(check: string, bare: readonly Item[], pgpier: readonly I
     const other = through.get(item.name);
     if (other === undefined) return [`${item.name}: missing through PgPier`];
     if (item.failure === undefined && other.failure !== undefined) return [`${item.name}: ${other.failure}`];
+    if (verdict(item) !== verdict(other)) return [`${item.name}: ${verdict(other)}, bare ${verdict(item)}`];
     if (item.output === other.output) return [];
     return [`${item.name}: ${firstDifference(item.output ?? '', other.output ?? '')}`];
   });
@@ -27,19 +43,23 @@ export function compare(check: string, bare: readonly Item[], pgpier: readonly I
     failure !== undefined && through.get(name)?.failure !== undefined ? [`${name}: ${failure}`] : [],
   );
   if (bare.length === 0) differences.push('nothing was run');
+  else if (passed(bare) === 0) differences.push('nothing passes on PostgreSQL alone');
   const known = new Set(bare.map(({ name }) => name));
   for (const { name } of pgpier) if (!known.has(name)) differences.push(`${name}: only through PgPier`);
   return {
     check,
-    items: bare.length,
+    items: bare.filter(({ skipped }) => !skipped).length,
+    skipped: bare.filter(({ skipped }) => skipped).length,
     passedBare: passed(bare),
     passedPgpier: passed(pgpier.filter((item) => same.has(item.name))),
     failBoth,
     differences,
+    unsteady: [],
+    anyRelay: [],
   };
 }
 
-const passed = (items: readonly Item[]): number => items.filter(({ failure }) => failure === undefined).length;
+const passed = (items: readonly Item[]): number => items.filter((item) => verdict(item) === 'passed').length;
 
 function firstDifference(bare: string, pgpier: string): string {
   const [lines, others] = [bare.split('\n'), pgpier.split('\n')];

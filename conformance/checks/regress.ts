@@ -1,13 +1,11 @@
 /** PostgreSQL's own regression suite: its sources come from Debian, regress.so is built from them. */
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Check, Item } from '../check.ts';
 import { environment, programPath, run } from '../programs.ts';
+import { archive, cache, command } from '../sources.ts';
 
-const cache = join(homedir(), '.cache', 'pgpier', 'conformance');
 const pgRegress = '/usr/lib/postgresql/15/lib/pgxs/src/test/regress/pg_regress';
 const headers = '/usr/include/postgresql/15/server';
 /** SHA-256 of PostgreSQL's release archives, as Debian's signed .dsc files have them: what is compiled and loaded into a server is known. */
@@ -19,16 +17,9 @@ const releases: Readonly<Record<string, string>> = {
 export const regress: Check = {
   name: 'pg_regress',
   description: "PostgreSQL's own regression suite (parallel_schedule): the same tests pass, failing ones fail with the same diff",
-  missing() {
-    if (!existsSync(pgRegress) || !existsSync(headers))
-      return 'pg_regress and headers are missing (apt-get install postgresql-server-dev-15)';
-    try {
-      sources();
-      return false;
-    } catch (error) {
-      return `the sources of PostgreSQL ${version()} cannot be had: ${(error as Error).message.split('\n')[0]}`;
-    }
-  },
+  missing: () =>
+    existsSync(pgRegress) && existsSync(headers) ? false : 'pg_regress and headers are missing (apt-get install postgresql-server-dev-15)',
+  prepare: () => void sources(),
   note: () =>
     `The tests of pg_regress are those of PostgreSQL ${releaseFor(version())}; what fails on both alike fails with the same diff.`,
   async run(endpoint) {
@@ -76,16 +67,8 @@ function sources(): string {
   if (release === undefined) throw new Error(`no known release is as old as the server; there are ${Object.keys(releases).join(', ')}`);
   const folder = folderOf(release);
   if (existsSync(join(folder, 'regress.so'))) return folder;
-  mkdirSync(cache, { recursive: true });
-  if (!existsSync(archiveOf(release))) fetchSources(release);
-  execFileSync('tar', [
-    '-xjf',
-    archiveOf(release),
-    '-C',
-    cache,
-    `postgresql-${release}/src/test/regress`,
-    `postgresql-${release}/contrib/spi`,
-  ]);
+  const tarball = archive(`postgresql-${release}.tar.bz2`, releases[release]!, (partial) => fetchSources(release, partial));
+  command('tar', ['-xjf', tarball, '-C', cache, `postgresql-${release}/src/test/regress`, `postgresql-${release}/contrib/spi`]);
   const contrib = join(cache, `postgresql-${release}`, 'contrib', 'spi');
   for (const module of ['autoinc', 'refint']) build(join(contrib, `${module}.c`), join(folder, `${module}.so`), contrib);
   build(join(folder, 'regress.c'), join(folder, 'regress.so'), contrib);
@@ -99,22 +82,17 @@ function releaseFor(server: string): string | undefined {
 }
 
 const folderOf = (release: string): string => join(cache, `postgresql-${release}`, 'src', 'test', 'regress');
-const archiveOf = (release: string): string => join(cache, `postgresql-${release}.tar.bz2`);
 
-/** From where apt has the server itself; under its name only once it is whole and what it should be. */
-function fetchSources(release: string): void {
-  const uris = execFileSync('apt-get', ['download', '--print-uris', 'postgresql-15'], { encoding: 'utf8', cwd: cache });
+/** From where apt has the server itself. */
+function fetchSources(release: string, partial: string): void {
+  const uris = command('apt-get', ['download', '--print-uris', 'postgresql-15'], { cwd: cache });
   const pool = /'(https?:\/\/[^']+)\/[^/']+'/.exec(uris)?.[1];
   if (pool === undefined) throw new Error('apt does not know postgresql-15');
-  const partial = `${archiveOf(release)}.partial`;
-  execFileSync('curl', ['-sSf', '--max-time', '120', '-o', partial, `${pool}/postgresql-15_${release}.orig.tar.bz2`], { stdio: 'ignore' });
-  const sum = createHash('sha256').update(readFileSync(partial)).digest('hex');
-  if (sum !== releases[release]) throw new Error(`what was fetched is not the release: SHA-256 ${sum}`);
-  renameSync(partial, archiveOf(release));
+  command('curl', ['-sSf', '--max-time', '120', '-o', partial, `${pool}/postgresql-15_${release}.orig.tar.bz2`]);
 }
 
 function build(source: string, out: string, contrib: string): void {
-  execFileSync('gcc', ['-O2', '-fPIC', '-shared', '-fwrapv', '-w', `-I${headers}`, `-I${contrib}`, '-o', out, source], { stdio: 'ignore' });
+  command('gcc', ['-O2', '-fPIC', '-shared', '-fwrapv', '-w', `-I${headers}`, `-I${contrib}`, '-o', out, source]);
 }
 
 /** From pg_regress' own lines, `test x ... ok 12 ms`, and its diffs, file by file. */

@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { compare } from '../../conformance/compare.ts';
+import type { Check } from '../../conformance/check.ts';
+import { checks } from '../../conformance/checks.ts';
+import { compare, type Row } from '../../conformance/compare.ts';
+import { settle } from '../../conformance/steadiness.ts';
+import { itemsOfJunit } from '../../conformance/suites/junit.ts';
+import { withRows } from '../../conformance/table.ts';
 import { missingPostgres } from '../servers/postgres.ts';
 
 const command = fileURLToPath(new URL('../../conformance/run.ts', import.meta.url));
@@ -51,10 +56,92 @@ test('a check that ran nothing is no check that found nothing', () => {
   assert.deepEqual(compare('empty', [], []).differences, ['nothing was run']);
 });
 
-test('a table of some checks is not written over that of all', async () => {
-  const { code, out } = await run('--only', 'psql', '--write');
-  assert.equal(code, 2);
-  assert.match(out, /--write needs all checks/);
+test('--list names every check, and why one cannot run, without fetching anything', async () => {
+  const { code, out } = await run('--list');
+  assert.equal(code, 0);
+  for (const { name } of checks) assert.match(out, new RegExp(`^${name} +\\S+`, 'm'));
+});
+
+test('the table gets the rows of what was run, and keeps the others with their dates', () => {
+  const check = (name: string): Check => ({ name, description: `does ${name}`, missing: () => false, run: async () => [] });
+  const row = (name: string, failing: number): Row => compare(name, [...items(3)], [...items(3 - failing)]);
+  const items = (count: number) => Array.from({ length: count }, (_, i) => ({ name: String(i) }));
+  const three = [check('one'), check('two'), check('three')];
+  const page = 'before\n<!-- conformance -->\n<!-- end of conformance -->\nafter\n';
+  const first = withRows(page, three, [row('two', 0), row('one', 1)], { server: '15.1', date: '2026-01-01' });
+  const second = withRows(first, [...three.slice(1), check('four')], [row('three', 0)], { server: '15.2', date: '2026-02-02' });
+  assert.equal(
+    first,
+    `before
+<!-- conformance -->
+| check | what | PostgreSQL alone | through PgPier | differences | PostgreSQL, date |
+|---|---|---|---|---|---|
+| one | does one | 3 of 3 | 2 of 3 | 1 | 15.1, 2026-01-01 |
+| two | does two | 3 of 3 | 3 of 3 | none | 15.1, 2026-01-01 |
+
+- one: differs: 2: missing through PgPier
+
+Not run: three.
+<!-- end of conformance -->
+after
+`,
+  );
+  assert.equal(
+    second,
+    `before
+<!-- conformance -->
+| check | what | PostgreSQL alone | through PgPier | differences | PostgreSQL, date |
+|---|---|---|---|---|---|
+| two | does two | 3 of 3 | 3 of 3 | none | 15.1, 2026-01-01 |
+| three | does three | 3 of 3 | 3 of 3 | none | 15.2, 2026-02-02 |
+
+Not run: four.
+<!-- end of conformance -->
+after
+`,
+  );
+});
+
+test('what differs is told apart: by PgPier, by any relay, by PostgreSQL alone now so and now otherwise', async () => {
+  const passed = (name: string) => ({ name });
+  const failed = (name: string) => ({ name, failure: 'no' });
+  const bare = ['defect', 'relayed', 'unsteady', 'steady'].map(passed);
+  const pgpier = [failed('defect'), failed('relayed'), failed('unsteady'), passed('steady')];
+  let round = 0;
+  const asked: string[] = [];
+  const settled = await settle(bare, pgpier, async (side, names) => {
+    asked.push(`${side} ${names.join(' ')}`);
+    if (side === 'bare') return [passed('defect'), passed('relayed'), round++ === 1 ? failed('unsteady') : passed('unsteady')];
+    return [side === 'relay' ? passed('defect') : failed('defect'), failed('relayed'), failed('unsteady')];
+  });
+  assert.equal(asked.length, 9);
+  assert.equal(asked[0], 'bare defect relayed unsteady');
+  const { differences } = compare('check', settled.bare, settled.pgpier);
+  assert.equal(differences.length, 1);
+  assert.match(
+    differences[0]!,
+    /^defect: no \(alone passed, .* through PgPier failed, failed, failed, failed; through a relay that only copies passed/,
+  );
+  assert.match(settled.anyRelay.join(), /^relayed: [^,]*(, passed){3}; .*failed$/);
+  assert.match(settled.unsteady.join(), /^unsteady: alone passed, passed, failed, passed/);
+});
+
+test('a report of JUnit is read: passed, failed, skipped, with entities, angle brackets in attributes and output around them', () => {
+  const items = itemsOfJunit(`<?xml version="1.0"?><testsuites><testsuite name="a" tests="4">
+    <testcase classname="t.A" name="one[a&lt;b&#x2f;]" time="0.1"/>
+    <testcase classname="t.A" name="two" time="0.1"><failure message="x &amp; y > z">trace</failure><system-out>no</system-out></testcase>
+    <testcase classname="t.A" name="three"><error type="E"><![CDATA[boom]]></error></testcase>
+    <testcase classname="t.A" name="four"><skipped message="later"/></testcase>
+    <testcase classname="t.A" name="two" time="0.1"/></testsuite></testsuites>`);
+  assert.deepEqual(
+    items.map(({ name, failure, skipped }) => [name, failure, skipped]),
+    [
+      ['t.A::one[a<b/]', undefined, undefined],
+      ['t.A::two', 'x & y > z', undefined],
+      ['t.A::three', 'boom', undefined],
+      ['t.A::four', undefined, true],
+    ],
+  );
 });
 
 function run(...args: string[]): Promise<{ code: number; out: string }> {

@@ -1,9 +1,6 @@
 /** What the login tests share: certificates made by openssl, a listener whose sessions are bytes both ways, raw clients, backends that lie. */
-import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
 import * as net from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { cancelRequest } from '../../protocol/frontend/cancelRequest.ts';
@@ -12,29 +9,7 @@ import { startListener } from '../../server/login/listener.ts';
 import type { AuthPolicy, BackendTarget, Listener, ListenerOptions } from '../../server/login/listenerOptions.ts';
 import { passThrough } from '../../server/session/passThrough.ts';
 
-export interface Certificate {
-  readonly cert: string;
-  readonly key: string;
-  readonly certFile: string;
-}
-
-const directory = mkdtempSync(join(tmpdir(), 'pgpier-login-'));
-process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
-let certificates = 0;
-
-/** Self-signed for 127.0.0.1 and localhost. */
-export function makeCertificate(algorithm: readonly string[] = ['-newkey', 'rsa:2048'], digest = '-sha256'): Certificate {
-  const base = join(directory, String(certificates++));
-  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
-  execFileSync(
-    'openssl',
-    ['req', '-x509', ...algorithm, digest, '-nodes', '-days', '2', ...names, '-keyout', `${base}.key`, '-out', `${base}.crt`],
-    {
-      stdio: 'ignore',
-    },
-  );
-  return { cert: readFileSync(`${base}.crt`, 'utf8'), key: readFileSync(`${base}.key`, 'utf8'), certFile: `${base}.crt` };
-}
+export { type Certificate, makeCertificate } from '../servers/certificate.ts';
 
 export interface Lab {
   readonly listener: Listener;

@@ -38,6 +38,8 @@ export type PostgresOptions = {
   readonly ssl?: { readonly cert: string; readonly key: string };
   /** Also listen on 127.0.0.1; default true. */
   readonly tcp?: boolean;
+  /** Default: any free one. */
+  readonly port?: number;
   /** A server of the same version, whose data it copies and then follows. */
   readonly standbyOf?: Postgres;
 };
@@ -102,7 +104,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   } else execFileSync('cp', ['-R', template, dataDir], login ?? {});
   chmodSync(dataDir, 0o700);
 
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const settings: Record<string, string> = {
     ...DEFAULTS,
     unix_socket_directories: home,
