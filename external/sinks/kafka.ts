@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type Egress, openEgress } from '../egress.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import { KafkaClient, type KafkaCluster } from './kafkaClient.ts';
-import { kafkaError, typeOf } from './kafkaErrors.ts';
+import { isUnknownRequest, kafkaError, typeOf } from './kafkaErrors.ts';
 import { kafkaTopicName, probeTopic } from './kafkaTopic.ts';
 import { brokersInWords, type KafkaUri } from './kafkaUri.ts';
 import type { Sink, SinkDescription, SinkProbe } from './sink.ts';
@@ -66,17 +66,24 @@ class KafkaSink implements Sink {
       await this.#client.mayCreate(`pgpier_check_${randomBytes(8).toString('hex')}`);
       return 'topics can be created';
     } catch (error) {
-      const type = typeOf(error);
       // A cluster that cannot tell is not one that fails.
+      if (isUnknownRequest(error)) return undefined;
+      const type = typeOf(error);
       if (type !== undefined) return /AUTHORIZATION_FAILED$/.test(type) ? 'topics cannot be created' : undefined;
       throw error;
     }
   }
 
-  /** Answers whether it was made now. Where it must not, the message tells whether it is there. */
+  /** Answers whether it was made now. Clusters that know no such request make topics when a message comes. */
   async #makeTopic(topic: string): Promise<boolean> {
     const { topics } = await this.#client.cluster();
-    return topics.has(topic) ? false : await this.#client.create(topic);
+    if (topics.has(topic)) return false;
+    try {
+      return await this.#client.create(topic);
+    } catch (error) {
+      if (isUnknownRequest(error)) return false;
+      throw error;
+    }
   }
 
   /** kafkajs knows no signals: what is not waited for any longer ends with its sockets, in `close`. */

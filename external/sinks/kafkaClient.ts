@@ -9,6 +9,7 @@ import { type Admin, type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel,
 import { PgPierError } from '../../errors.ts';
 import { type Egress, tlsOptions } from '../egress.ts';
 import { bearerLogin } from './bearerLogin.ts';
+import { watchAnswers } from './kafkaAnswers.ts';
 import type { KafkaSasl } from './kafkaSasl.ts';
 import { type Broker, brokerInWords, type KafkaUri } from './kafkaUri.ts';
 import { MskToken } from './mskToken.ts';
@@ -18,8 +19,6 @@ const connectMilliseconds = 5_000;
 /** For all brokers of the list together: each may be a black hole but the last. */
 const connectAllMilliseconds = 12_000;
 const requestMilliseconds = 8_000;
-/** Of one message of Kafka's. What begins with a longer length is something else: "HTTP" read as a length is 1.2 GB. */
-const longestAnswer = 100 * 1024 * 1024;
 
 export interface KafkaCluster {
   readonly brokers: number;
@@ -119,10 +118,8 @@ export class KafkaClient {
     socket.once('error', (error) => this.#note(error));
     // A broker that takes connections and says nothing: kafkajs would believe later that all is well with it.
     socket.setTimeout(this.#connectMilliseconds);
-    socket.once('data', (bytes: Buffer) => {
-      socket.setTimeout(0);
-      if (bytes.length >= 4 && bytes.readUInt32BE() > longestAnswer) socket.destroy(stranger(brokerInWords({ host, port }), bytes));
-    });
+    socket.once('data', () => socket.setTimeout(0));
+    watchAnswers(socket, brokerInWords({ host, port }));
     return socket;
   }
 
@@ -155,12 +152,6 @@ export class KafkaClient {
   #note(error: unknown): void {
     if (error instanceof PgPierError && !this.#closed) this.lastRefusal = error;
   }
-}
-
-/** Who does not speak Kafka's protocol: TLS begins an alert with 21 and 3. */
-function stranger(endpoint: string, bytes: Buffer): PgPierError {
-  if (bytes[0] === 21 && bytes[1] === 3) return new PgPierError('kafkaClosed', { endpoint, expects: 'TLS (tls_enabled=true)' });
-  return new PgPierError('storageProtocol', { endpoint, provider: 'Kafka', cause: 'not its protocol' });
 }
 
 /** kafkajs cuts `host:port` at its first colon. */

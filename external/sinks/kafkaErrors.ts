@@ -57,6 +57,11 @@ export function typeOf(error: unknown): string | undefined {
   return found?.type as string | undefined;
 }
 
+/** Whether a cluster has no such request at all, or nobody who answers it: Kafka's own have, what only speaks its protocol may not. */
+export function isUnknownRequest(error: unknown): boolean {
+  return chainOf(error).some(({ name }) => name === 'KafkaJSServerDoesNotSupportApiKey' || name === 'KafkaJSBrokerNotFound');
+}
+
 function chainOf(error: unknown): Thrown[] {
   const chain: Thrown[] = [];
   for (let at = error as Thrown | undefined; typeof at === 'object' && at !== null && chain.length < 8; ) {

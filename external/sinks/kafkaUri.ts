@@ -48,7 +48,7 @@ export function parseConfluentCloudUri(uri: ExternalUri): KafkaUri {
   refuseSchemaTopic(uri);
   const { api_key, api_secret, ...given } = takeParameters(uri, 'kafka sink', ['api_key', 'api_secret', ...serviceNames]);
   const user = requiredParameter(uri, 'api_key', api_key);
-  const password = requiredParameter(uri, 'api_secret', api_secret);
+  const password = withPlus(requiredParameter(uri, 'api_secret', api_secret));
   return readKafka(uri, { ...given, ...derived(uri, given, user, password) }, defaultPort);
 }
 
@@ -61,8 +61,7 @@ export function parseAzureEventHubUri(uri: ExternalUri): KafkaUri {
     ...serviceNames,
   ]);
   const name = requiredParameter(uri, 'shared_access_key_name', shared_access_key_name);
-  // Base64: a blank in it was a "+" that should have been "%2B".
-  const key = requiredParameter(uri, 'shared_access_key', shared_access_key).replaceAll(' ', '+');
+  const key = withPlus(requiredParameter(uri, 'shared_access_key', shared_access_key));
   const [{ host } = { host: '' }] = readBrokers(uri, eventHubPort);
   const password = `Endpoint=sb://${host}/;SharedAccessKeyName=${name};SharedAccessKey=${key}`;
   return readKafka(uri, { ...given, ...derived(uri, given, '$ConnectionString', password) }, eventHubPort);
@@ -125,6 +124,11 @@ function foreign({ scheme }: ExternalUri, name: string, value: string): PgPierEr
 function requiredParameter({ scheme }: ExternalUri, name: string, value: string | undefined): string {
   if (!value) throw new PgPierError('schemeRequiresParameter', { scheme, parameter: name });
   return value;
+}
+
+/** The services' keys are base64: a blank was a "+" that should have been "%2B". */
+function withPlus(key: string): string {
+  return key.replaceAll(' ', '+');
 }
 
 function refuseSchemaTopic(uri: ExternalUri): void {

@@ -30,7 +30,7 @@ export interface KafkaServer {
 }
 
 const version = /<version>([\d.]+)<\/version>/.exec(readFileSync(new URL('./kafka.pom.xml', import.meta.url), 'utf8'))![1]!;
-const passwords = { alice: 'wonder+land &=%', carol: 'a song of 5 sixpence' };
+const passwords = { alice: 'wonder+land&=%', carol: 'a song of 5 sixpence' };
 
 /** Answers why there is none; throws when one is there and does not come up. */
 export async function startKafka(): Promise<KafkaServer | { readonly missing: string }> {

@@ -144,6 +144,12 @@ function runWith(kafka: KafkaServer): void {
     test('failures are told apart, without a secret', async (t) => {
       const http = await serve(t, (_request, response) => response.end('hunter2'));
       const mute = await serveTcp(t);
+      const endless = await serveTcp(t, (socket) => {
+        // A short answer that nobody asked for, in pieces, and the length of one that no broker would give.
+        const bytes = Buffer.from('00000004000000630000000800000064000000007f000000', 'hex');
+        socket.setNoDelay(true);
+        for (let at = 0; at < bytes.length; at += 3) setTimeout(() => socket.write(bytes.subarray(at, at + 3)), at * 5);
+      });
       const deaf = await serveTcp(t, (socket) => socket.end());
       for (const [uri, sqlstate, text] of [
         [
@@ -174,6 +180,7 @@ function runWith(kafka: KafkaServer): void {
         ['kafka://127.0.0.1:1', '08001', /^cannot reach kafka:\/\/127\.0\.0\.1:1: ECONNREFUSED$/],
         ['kafka://nosuchhost.invalid', '08001', /^cannot reach kafka:\/\/nosuchhost\.invalid:9092: E(NOTFOUND|AI_AGAIN)$/],
         [http.endpoint.replace('http', 'kafka'), '08P01', /^127\.0\.0\.1:\d+ does not answer as Kafka does \(not its protocol\)$/],
+        [`kafka://127.0.0.1:${endless}`, '08P01', /does not answer as Kafka does \(not its protocol\)$/],
         [`kafka://127.0.0.1:${deaf}`, '08006', /closed the connection/],
       ] as const)
         await fails(uri, sqlstate, text);

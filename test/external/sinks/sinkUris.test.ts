@@ -1,5 +1,6 @@
 /** What the URIs of sinks say and what is refused, against CockroachDB's words (spec: cockroachdb §3.3) and Go's base64. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -340,4 +341,19 @@ test('what is secret in a sink’s URI is not shown', () => {
     ['https://key:hunter2@r/?timeout=5s', 'https://key:redacted@r/?timeout=redacted'],
   ] as const)
     assert.equal(redactUri(uri), shown);
+});
+
+test('URIs are read without kafkajs or any SDK, which a worker loads when it opens a sink', () => {
+  const href = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+  const uris = ['kafka://b', 'confluent-cloud://b?api_key=k&api_secret=s', 'webhook-https://h/', 'https://r/'];
+  const script = `
+    import { registerHooks } from 'node:module';
+    registerHooks({ resolve(name, context, next) { if (/kafkajs|@aws-sdk|@smithy/.test(name)) throw new Error('SDK'); return next(name, context); } });
+    const { findProvider } = await import(${href('../../../external/providers.ts')});
+    const { openSink } = await import(${href('../../../external/sinks/sinks.ts')});
+    const { parseUri } = await import(${href('../../../external/uri.ts')});
+    for (const uri of ${JSON.stringify(uris)}) findProvider(parseUri(uri).scheme).provider.validate(parseUri(uri));
+    console.log('validated');
+    await openSink({ uri: 'kafka://b', trusted: false }, { nodeId: 1, allowedNetworks: [] }).catch((error) => console.log(error.message));`;
+  assert.equal(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }), 'validated\nSDK\n');
 });
