@@ -32,6 +32,10 @@ export interface KafkaServer {
 const version = /<version>([\d.]+)<\/version>/.exec(readFileSync(new URL('./kafka.pom.xml', import.meta.url), 'utf8'))![1]!;
 const passwords = { alice: 'wonder+land&=%', carol: 'a song of 5 sixpence' };
 
+/** As clients of Azure's Event Hubs log in, with the key that is `sharedAccessKey` of "root". */
+export const sharedAccessKey = 'c2hhcmVk+a/==';
+const hubPassword = `Endpoint=sb://localhost/;SharedAccessKeyName=root;SharedAccessKey=${sharedAccessKey}`;
+
 /** Answers why there is none; throws when one is there and does not come up. */
 export async function startKafka(): Promise<KafkaServer | { readonly missing: string }> {
   const jars = process.env.PGPIER_TEST_KAFKA ?? join(homedir(), `.cache/pgpier/kafka-${version}`);
@@ -104,7 +108,8 @@ async function startIn(home: string, jars: string): Promise<KafkaServer> {
 }
 
 function properties(home: string, ports: KafkaServer['ports'], controller: number): string {
-  const plain = `org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="${passwords.alice}";`;
+  const users = `user_alice="${passwords.alice}" user_$ConnectionString="${hubPassword}"`;
+  const plain = `org.apache.kafka.common.security.plain.PlainLoginModule required ${users};`;
   const scram = 'org.apache.kafka.common.security.scram.ScramLoginModule required;';
   const oauth = 'org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;';
   const logins = ['login', 'secure'].flatMap((listener) => [

@@ -5,7 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { after, describe, test } from 'node:test';
 import { PgPierError } from '../../../errors.ts';
 import { openSink } from '../../../external/sinks/sinks.ts';
-import { type KafkaServer, startKafka } from '../../servers/kafka.ts';
+import { type KafkaServer, sharedAccessKey, startKafka } from '../../servers/kafka.ts';
 import { serve, serveTcp } from '../faultServer.ts';
 import { kafkaLab } from './kafkaLab.ts';
 import { statementsOnKafka } from './kafkaStatements.ts';
@@ -84,6 +84,7 @@ function runWith(kafka: KafkaServer): void {
         `kafka://127.0.0.1:${ports.secure}?tls_enabled=true&insecure_tls_skip_verify=true&${login('PLAIN', 'alice')}`,
         `kafka://localhost:${ports.mutual}?${withTls()}&${clientPair}`,
         `confluent-cloud://localhost:${ports.secure}?api_key=alice&api_secret=${encodeURIComponent(passwords.alice)}&ca_cert=${base64(tls.ca)}`,
+        `azure-event-hub://localhost:${ports.secure}?shared_access_key_name=root&shared_access_key=${sharedAccessKey}&ca_cert=${base64(tls.ca)}`,
       ])
         assert.match(await use(uri, { probe: true }), /^1 broker, .*; topic "pgpier_check"/, uri.slice(0, 60));
     });
