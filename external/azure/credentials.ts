@@ -9,10 +9,14 @@ import {
   WorkloadIdentityCredential,
 } from '@azure/identity';
 import { type Egress, openEgress } from '../egress.ts';
+import { orAborted } from '../orAborted.ts';
 import { type AzureEnvironment, authorityOf } from './environments.ts';
 import { TokenFailure } from './errors.ts';
 import { azureHttpClient } from './httpClient.ts';
 import type { AzureIdentity } from './identity.ts';
+
+/** For one token, all attempts together. */
+const tokenMilliseconds = 30_000;
 
 export interface TokenSource extends TokenCredential {
   close(): void;
@@ -53,10 +57,13 @@ export function openTokenSource(identity: AzureIdentity, environment: AzureEnvir
   return {
     async getToken(_asked: string | string[], { abortSignal }: GetTokenOptions = {}): Promise<AccessToken | null> {
       failed = undefined;
+      // The libraries below take a signal and do not hear it.
+      const limit = AbortSignal.timeout(tokenMilliseconds);
+      const signal = abortSignal ? AbortSignal.any([abortSignal as AbortSignal, limit]) : limit;
       try {
-        return await credential.getToken(scope, abortSignal ? { abortSignal } : {});
+        return await orAborted(credential.getToken(scope), signal);
       } catch (error) {
-        throw new TokenFailure(identity.kind, authorityHost, error, failed);
+        throw new TokenFailure(identity.kind, authorityHost, error, failed ?? (limit.aborted ? limit.reason : undefined));
       }
     },
     close: () => own?.close(),

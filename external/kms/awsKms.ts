@@ -2,8 +2,8 @@
 import { DecryptCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
 import { PgPierError } from '../../errors.ts';
 import { attempts, type KeyProvider, keyProvider, requestHandler } from '../aws/awsAccess.ts';
-import { orAborted } from '../aws/orAborted.ts';
 import { type Egress, openEgress } from '../egress.ts';
+import { orAborted } from '../orAborted.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import { awsKmsError, type KmsRequest } from './awsKmsErrors.ts';
 import type { AwsKmsUri } from './awsKmsUri.ts';

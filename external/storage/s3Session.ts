@@ -1,8 +1,8 @@
 /** One set of credentials for a bucket, and the SDK's client that signs with it. Loaded in worker processes alone. */
 import { HeadBucketCommand, ListObjectsV2Command, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { attempts, type KeyProvider, keyProvider, requestHandler } from '../aws/awsAccess.ts';
-import { orAborted } from '../aws/orAborted.ts';
 import { type Egress, openEgress } from '../egress.ts';
+import { orAborted } from '../orAborted.ts';
 import { refusesCredentials } from './refusedCredentials.ts';
 import { type S3Request, s3Error } from './s3Errors.ts';
 import type { S3Uri } from './s3Uri.ts';

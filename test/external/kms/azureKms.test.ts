@@ -127,6 +127,17 @@ describe('azure-kms on a stand-in', () => {
     setTimeout(() => controller.abort(), 300);
     await rejectsWith(() => silent.encrypt(Buffer.from('x'), { signal: controller.signal }), '57014', /^canceled/);
     await silent.close();
+    // Entra ID that says nothing.
+    process.env.AZURE_AUTHORITY_HOST = `https://localhost:${await serveTcp(t)}`;
+    const waiting = await open('first');
+    await rejectsWith(() => waiting.encrypt(Buffer.from('x'), { signal: AbortSignal.timeout(500) }), '08006', /in time$/);
+    const second = new AbortController();
+    setTimeout(() => second.abort(), 300);
+    const begun = Date.now();
+    await rejectsWith(() => waiting.encrypt(Buffer.from('x'), { signal: second.signal }), '57014', /^canceled/);
+    assert.ok(Date.now() - begun < 4_000, `${Date.now() - begun} ms`);
+    await waiting.close();
+    process.env.AZURE_AUTHORITY_HOST = entra.authority;
     await rejectsWith(() => check('first', { AZURE_ENDPOINT: 'https://169.254.169.254' }), '42501', /link-local or a metadata service$/);
   });
 });

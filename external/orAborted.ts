@@ -1,4 +1,4 @@
-/** A wait that a signal ends, though the work behind it goes on: the SDK takes no signal while it looks for credentials. Rejects with the signal's reason. */
+/** A wait that a signal ends, though the work behind it goes on: the clouds' SDKs take no signal while they look for credentials. Rejects with the signal's reason. */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await work;
   const { promise, reject } = Promise.withResolvers<never>();
