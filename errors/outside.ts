@@ -111,9 +111,9 @@ export const outsideErrors = {
     hint: 'For example http://127.0.0.1:10000/devstoreaccount1',
   },
   azureTokenPlain: { sqlstate: '22023', text: 'tokens are not sent without TLS: AZURE_ENDPOINT must begin with https://' },
-  azureImplicitEndpoint: {
+  implicitEndpoint: {
     sqlstate: '42501',
-    text: 'AUTH=implicit with an AZURE_ENDPOINT would send tokens of this machine to a server of your choice',
+    text: 'AUTH=implicit with {parameter} would send tokens of this machine to a server of your choice',
     hint: 'Superusers and members of the admin role may do so.',
   },
   nodelocalHostEmpty: {

@@ -2,8 +2,8 @@
  * The one door through which the SDKs of Azure go out. Each socket's address is judged (`egress.ts`), redirects are refused, no proxy of the environment is used,
  * nothing waits for ever, and what is worth it is tried again.
  */
-import * as http from 'node:http';
-import * as https from 'node:https';
+import type * as http from 'node:http';
+import { urlToHttpOptions } from 'node:url';
 import {
   createHttpHeaders,
   type HttpClient,
@@ -15,10 +15,8 @@ import {
 } from '@azure/core-rest-pipeline';
 import { PgPierError } from '../../errors.ts';
 import type { Egress } from '../egress.ts';
+import { openRequest } from '../outgoing.ts';
 
-const connectMilliseconds = 5_000;
-/** A silent server is given up after this; large answers and uploads that move never meet it. */
-export const silentMilliseconds = 60_000;
 export const attempts = 3;
 /** A page of a listing has some megabytes; what is longer is no answer of Azure's. */
 const mostText = 64 * 1024 * 1024;
@@ -43,14 +41,11 @@ const jittered: RetryStrategy = {
 };
 
 function send(request: PipelineRequest, egress: Pick<Egress, 'httpAgent' | 'httpsAgent'>): Promise<PipelineResponse> {
-  const url = new URL(request.url);
-  const secure = url.protocol === 'https:';
   const headers = request.headers.toJSON({ preserveCase: true });
   const body = bodyOf(request);
   if (body !== undefined) headers['Content-Length'] = String(body.length);
   return new Promise((resolve, reject) => {
-    const options = { method: request.method, headers, agent: secure ? egress.httpsAgent : egress.httpAgent };
-    const outgoing = secure ? https.request(url, options) : http.request(url, options);
+    const outgoing = openRequest(egress, { ...urlToHttpOptions(new URL(request.url)), method: request.method, headers });
     const cancel = () => outgoing.destroy(Object.assign(new Error('canceled'), { name: 'AbortError' }));
     const settle = () => request.abortSignal?.removeEventListener('abort', cancel);
     const fail = (error: unknown) => {
@@ -59,8 +54,6 @@ function send(request: PipelineRequest, egress: Pick<Egress, 'httpAgent' | 'http
     };
     request.abortSignal?.addEventListener('abort', cancel);
     if (request.abortSignal?.aborted) cancel();
-    outgoing.once('socket', (socket) => limitConnecting(outgoing, socket.connecting ? secure : undefined));
-    outgoing.setTimeout(silentMilliseconds, () => outgoing.destroy(timedOut()));
     outgoing.on('error', fail);
     outgoing.once('response', (incoming) => {
       answer(incoming, request).then((response) => {
@@ -72,14 +65,6 @@ function send(request: PipelineRequest, egress: Pick<Egress, 'httpAgent' | 'http
     });
     outgoing.end(body);
   });
-}
-
-/** `secure`: undefined for a socket that is connected already. */
-function limitConnecting(outgoing: http.ClientRequest, secure: boolean | undefined): void {
-  if (secure === undefined) return;
-  const late = setTimeout(() => outgoing.destroy(timedOut()), connectMilliseconds);
-  outgoing.socket?.once(secure ? 'secureConnect' : 'connect', () => clearTimeout(late));
-  outgoing.once('close', () => clearTimeout(late));
 }
 
 async function answer(incoming: http.IncomingMessage, request: PipelineRequest): Promise<PipelineResponse> {
@@ -121,5 +106,3 @@ function asRestError(error: unknown, request: PipelineRequest): unknown {
   const { code } = error as NodeJS.ErrnoException;
   return new RestError('the connection failed', { request, code: code ?? RestError.REQUEST_SEND_ERROR });
 }
-
-const timedOut = (): Error => Object.assign(new Error('silent'), { code: 'ETIMEDOUT' });

@@ -2,11 +2,12 @@
  * Requests to Google's JSON APIs over the agents of egress.ts. Google's own clients choose their sockets, follow redirects, use the proxy of the environment and put
  * the answer's text into their errors; here each socket is judged, and nothing but codes of an answer is kept.
  */
-import * as http from 'node:http';
-import * as https from 'node:https';
+import type * as http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { urlToHttpOptions } from 'node:url';
 import { PgPierError } from '../../errors.ts';
 import type { Egress } from '../egress.ts';
+import { openRequest, silentMilliseconds, timedOut } from '../outgoing.ts';
 
 export interface GoogleRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -58,9 +59,6 @@ function codeOf(text: string): string | undefined {
   return [first, status, error].find((each): each is string => typeof each === 'string' && /^[A-Za-z_]{3,64}$/.test(each));
 }
 
-const connectMilliseconds = 10_000;
-/** A silent server is given up after this; large answers and uploads that move never meet it. */
-export const silentMilliseconds = 60_000;
 /** What one request may take, uploads of a part over slow lines included. */
 const requestMilliseconds = 300_000;
 const errorTextBytes = 64 * 1024;
@@ -78,35 +76,27 @@ export async function exchange(egress: Egress, request: GoogleRequest): Promise<
 }
 
 function dial(egress: Egress, { method, url, headers, body = [], signal, milliseconds }: GoogleRequest): Promise<http.IncomingMessage> {
-  const secure = url.startsWith('https:');
   const parts = typeof body === 'string' ? [Buffer.from(body)] : body;
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   return new Promise((resolve, reject) => {
-    const request = (secure ? https : http).request(url, {
+    const outgoing = openRequest(egress, {
+      ...urlToHttpOptions(new URL(url)),
       method,
-      agent: secure ? egress.httpsAgent : egress.httpAgent,
       headers: { ...headers, ...(method === 'GET' ? {} : { 'content-length': length }) },
       ...(signal === undefined ? {} : { signal }),
     });
-    const giveUp = () => request.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' }));
-    const deadline = setTimeout(giveUp, milliseconds ?? requestMilliseconds);
-    request.setTimeout(silentMilliseconds, giveUp);
-    request.once('socket', (socket) => {
-      if (!socket.connecting) return;
-      const connecting = setTimeout(giveUp, connectMilliseconds);
-      const connected = () => clearTimeout(connecting);
-      socket.once(secure ? 'secureConnect' : 'connect', connected).once('close', connected);
-    });
-    request.once('response', (answer) => {
+    const deadline = setTimeout(() => outgoing.destroy(timedOut()), milliseconds ?? requestMilliseconds);
+    outgoing.once('response', (answer) => {
       clearTimeout(deadline);
+      outgoing.setTimeout(0);
       resolve(answer);
     });
-    request.on('error', (error) => {
+    outgoing.on('error', (error) => {
       clearTimeout(deadline);
       reject(error);
     });
-    for (const part of parts) request.write(part);
-    request.end();
+    for (const part of parts) outgoing.write(part);
+    outgoing.end();
   });
 }
 
@@ -126,7 +116,7 @@ export async function readJson(
 }
 
 async function readText(answer: http.IncomingMessage, most: number): Promise<string> {
-  const late = setTimeout(() => answer.destroy(Object.assign(new Error('late'), { code: 'ETIMEDOUT' })), silentMilliseconds);
+  const late = setTimeout(() => answer.destroy(timedOut()), silentMilliseconds);
   const chunks: Buffer[] = [];
   let length = 0;
   try {

@@ -110,6 +110,13 @@ export function checkAllowed(
     throw new PgPierError('endpointDisallowed', { provider });
 }
 
+/** A token, unlike a signature, is good for whoever gets it. Throws 42501 where the machine's own would go to a server that somebody else than an admin chose. */
+export function keepAmbientTokens(uri: { readonly login: GoogleLogin; readonly endpoint?: string }, trusted: boolean): void {
+  if (uri.login.credentials.kind === 'implicit' && uri.endpoint !== undefined && !trusted) {
+    throw new PgPierError('implicitEndpoint', { parameter: 'GOOGLE_ENDPOINT' });
+  }
+}
+
 /** Whether the caller needs EXTERNALIOIMPLICITACCESS outside CREATE: ambient credentials, or an address of the caller's choice, be it the key's token server. */
 export function requiresImplicitAccess(uri: ExternalUri): boolean {
   if (usesAmbientCredentials(uri) || parameter(uri, 'GOOGLE_ENDPOINT')) return true;

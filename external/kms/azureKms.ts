@@ -37,7 +37,8 @@ export function openAzureKms(
   { allowedNetworks }: Pick<StorageSettings, 'allowedNetworks'>,
 ): KeyService {
   // A token is good for whoever gets it.
-  if (uri.identity.kind === 'implicit' && uri.customEndpoint && !trusted) throw new PgPierError('azureImplicitEndpoint');
+  if (uri.identity.kind === 'implicit' && uri.customEndpoint && !trusted)
+    throw new PgPierError('implicitEndpoint', { parameter: 'AZURE_ENDPOINT' });
   return new AzureKms(uri, openEgress({ trusted, allowedNetworks }));
 }
 

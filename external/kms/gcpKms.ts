@@ -5,6 +5,7 @@ import { type Egress, openEgress } from '../egress.ts';
 import { GoogleClient } from '../google/client.ts';
 import { googleError } from '../google/errors.ts';
 import type { GoogleFailure } from '../google/http.ts';
+import { keepAmbientTokens } from '../google/login.ts';
 import { openTokens } from '../google/tokens.ts';
 import type { StorageSettings } from '../storage/storage.ts';
 import type { GcpKmsUri } from './gcpKmsUri.ts';
@@ -19,6 +20,7 @@ const callMilliseconds = 30_000;
 const longestCiphertext = 64 * 1024;
 
 export function openGcpKms(uri: GcpKmsUri, trusted: boolean, settings: Pick<StorageSettings, 'allowedNetworks'>): KeyService {
+  keepAmbientTokens(uri, trusted);
   return new GcpKms(uri, openEgress({ trusted, allowedNetworks: settings.allowedNetworks }));
 }
 

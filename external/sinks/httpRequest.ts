@@ -1,9 +1,10 @@
 /** One HTTP request to a sink: by an agent that judges addresses, with a deadline, redirects not followed, and no more of the answer than is asked for. */
-import * as http from 'node:http';
-import * as https from 'node:https';
+import type * as http from 'node:http';
 import type { TLSSocket } from 'node:tls';
+import { urlToHttpOptions } from 'node:url';
 import { PgPierError } from '../../errors.ts';
 import type { Egress } from '../egress.ts';
+import { openRequest } from '../outgoing.ts';
 import { socketError } from '../socketErrors.ts';
 import { shownTarget } from '../storage/httpErrors.ts';
 
@@ -50,7 +51,7 @@ export async function shakeHands(request: HttpRequest, egress: Egress): Promise<
   return await withDeadline(request, async (signal) => {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     // Not ended, it is not begun either: Node sends the head with the first bytes of the body.
-    const unsent = https.request(request.url, { method: 'POST', signal, agent: egress.httpsAgent });
+    const unsent = openRequest(egress, { ...urlToHttpOptions(new URL(request.url)), method: 'POST', signal });
     unsent.on('error', reject);
     unsent.on('socket', (socket) => socket.once('secureConnect', () => resolve((socket as TLSSocket).getProtocol() ?? 'TLS')));
     try {
@@ -80,21 +81,19 @@ async function withDeadline<T>(request: HttpRequest, work: (signal: AbortSignal)
 
 async function exchange(request: HttpRequest, egress: Egress, signal: AbortSignal): Promise<HttpAnswer> {
   const { method, login, body } = request;
-  const url = new URL(request.url);
-  const secure = url.protocol === 'https:';
-  const options: https.RequestOptions = {
+  const sent = openRequest(egress, {
+    ...urlToHttpOptions(new URL(request.url)),
     method,
     signal,
-    agent: secure ? egress.httpsAgent : egress.httpAgent,
     headers: {
       ...request.headers,
       'user-agent': 'PgPier',
       ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
       ...(login === undefined ? {} : { authorization: `Basic ${Buffer.from(`${login.user}:${login.password}`).toString('base64')}` }),
     },
-  };
+  });
   const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
-  const sent = (secure ? https : http).request(url, options, resolve);
+  sent.once('response', resolve);
   sent.on('error', reject);
   sent.end(body);
   const response = await promise;

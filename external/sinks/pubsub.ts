@@ -4,9 +4,10 @@ import { openEgress } from '../egress.ts';
 import { GoogleClient } from '../google/client.ts';
 import { googleError } from '../google/errors.ts';
 import { GoogleFailure, type GoogleRequest } from '../google/http.ts';
+import { keepAmbientTokens } from '../google/login.ts';
 import { openTokens } from '../google/tokens.ts';
 import type { StorageSettings } from '../storage/storage.ts';
-import type { PubsubUri } from './pubsubUri.ts';
+import { endpointOf, type PubsubUri } from './pubsubUri.ts';
 import type { Sink, SinkDescription, SinkProbe } from './sink.ts';
 
 const scope = 'https://www.googleapis.com/auth/pubsub';
@@ -25,14 +26,17 @@ export function openPubsub(uri: PubsubUri, trusted: boolean, settings: Pick<Stor
 class Pubsub implements Sink {
   readonly location: string;
   readonly #uri: PubsubUri;
+  readonly #endpoint: string;
   readonly #client: GoogleClient;
 
   constructor(uri: PubsubUri, trusted: boolean, { allowedNetworks }: Pick<StorageSettings, 'allowedNetworks'>) {
     this.location = `gcpubsub://${uri.project}`;
+    keepAmbientTokens(uri, trusted);
     this.#uri = uri;
+    this.#endpoint = endpointOf(uri);
     const egress = openEgress({ trusted, allowedNetworks });
     const tokens = openTokens(uri.login, { egress, location: this.location, scope });
-    this.#client = new GoogleClient({ endpoint: uri.endpoint, provider }, { egress, tokens });
+    this.#client = new GoogleClient({ endpoint: this.#endpoint, provider }, { egress, tokens });
   }
 
   async describe({ signal }: Options = {}): Promise<SinkDescription> {
@@ -114,7 +118,7 @@ class Pubsub implements Sink {
 
   #told(error: unknown, operation: string, signal: AbortSignal | undefined): PgPierError {
     const { location } = this;
-    return googleError(error, { operation, location, endpoint: this.#uri.endpoint, provider, signal }, ({ status, code }) => {
+    return googleError(error, { operation, location, endpoint: this.#endpoint, provider, signal }, ({ status, code }) => {
       if (code === undefined) return undefined;
       if (status === 403) return new PgPierError('storageAccessDenied', { operation, location });
       if (status === 404) return new PgPierError('pubsubMissing', { location });

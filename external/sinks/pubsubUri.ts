@@ -10,8 +10,9 @@ export interface PubsubUri {
   /** Where all messages go; without it each table's go to a topic of its own. */
   readonly topic?: string;
   readonly login: GoogleLogin;
-  /** An absolute `http(s)://host[:port]`: the region's, where one is named. */
-  readonly endpoint: string;
+  /** An absolute `http(s)://host[:port]` that is not Google's. */
+  readonly endpoint?: string;
+  readonly region?: string;
 }
 
 /** @throws PgPierError 22023; 42501 for what the operator forbids */
@@ -33,12 +34,18 @@ export function parsePubsubUri(
   if (given.region && !/^[a-z0-9-]{1,63}$/.test(given.region))
     throw new PgPierError('parameterInvalid', { parameter: 'region', must: 'be the name of a region, such as europe-west3' });
   const login = readLogin(given, 'gsCredentialsNotSet');
-  const own = endpointParameter('GOOGLE_ENDPOINT', given.GOOGLE_ENDPOINT);
-  checkAllowed({ login, endpoint: own, provider: 'gcpubsub' }, settings);
+  const endpoint = endpointParameter('GOOGLE_ENDPOINT', given.GOOGLE_ENDPOINT);
+  checkAllowed({ login, endpoint, provider: 'gcpubsub' }, settings);
   return {
     project: uri.host,
     ...(given.topic_name === undefined ? {} : { topic: given.topic_name }),
     login,
-    endpoint: own ?? (given.region ? `https://${given.region}-pubsub.googleapis.com` : 'https://pubsub.googleapis.com'),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(given.region ? { region: given.region } : {}),
   };
+}
+
+/** Where its API is: the region's own address, where messages of one key keep their order, or the one of all. */
+export function endpointOf({ endpoint, region }: PubsubUri): string {
+  return endpoint ?? `https://${region === undefined ? '' : `${region}-`}pubsub.googleapis.com`;
 }

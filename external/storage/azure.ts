@@ -4,7 +4,8 @@ import type { BlobItem, BlockBlobClient, ContainerClient, ContainerListBlobsOpti
 import { PgPierError } from '../../errors.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
 import type { AzureRequest } from '../azure/errors.ts';
-import { attempts, silentMilliseconds } from '../azure/httpClient.ts';
+import { attempts } from '../azure/httpClient.ts';
+import { silentMilliseconds } from '../outgoing.ts';
 import { parseUri } from '../uri.ts';
 import { azureBlobError } from './azureErrors.ts';
 import { AzureSession } from './azureSession.ts';

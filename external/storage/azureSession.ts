@@ -19,7 +19,8 @@ export class AzureSession {
   constructor(uri: AzureUri, trusted: boolean, { allowedNetworks }: StorageSettings) {
     const { container, account, credentials, environment, service } = uri;
     // A token, unlike a signature, is good for whoever gets it.
-    if (credentials.kind === 'implicit' && uri.customEndpoint && !trusted) throw new PgPierError('azureImplicitEndpoint');
+    if (credentials.kind === 'implicit' && uri.customEndpoint && !trusted)
+      throw new PgPierError('implicitEndpoint', { parameter: 'AZURE_ENDPOINT' });
     this.#egress = openEgress({ trusted, allowedNetworks });
     this.#tokens = credentials.kind === 'key' ? undefined : openTokenSource(credentials, environment, this.#egress, storageScope);
     const credential = credentials.kind === 'key' ? new StorageSharedKeyCredential(account, credentials.accountKey) : this.#tokens!;

@@ -4,8 +4,10 @@ import { Crc32c } from '../../formats/crc32c.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
 import { openEgress } from '../egress.ts';
 import { GoogleClient, type GoogleSession } from '../google/client.ts';
-import { GoogleFailure, silentMilliseconds } from '../google/http.ts';
+import { GoogleFailure } from '../google/http.ts';
+import { keepAmbientTokens } from '../google/login.ts';
 import { openTokens } from '../google/tokens.ts';
+import { silentMilliseconds } from '../outgoing.ts';
 import { parseUri } from '../uri.ts';
 import { readBody } from './body.ts';
 import { type GsRequest, gsError, provider } from './gsErrors.ts';
@@ -166,9 +168,10 @@ class GsStorage implements Storage {
     this.#client.close();
   }
 
-  #session({ login }: GsUri, trusted: boolean): GoogleSession {
+  #session(uri: GsUri, trusted: boolean): GoogleSession {
+    keepAmbientTokens(uri, trusted);
     const egress = openEgress({ trusted, allowedNetworks: this.#settings.allowedNetworks });
-    return { egress, tokens: openTokens(login, { egress, location: this.location, scope, ...this.#services }) };
+    return { egress, tokens: openTokens(uri.login, { egress, location: this.location, scope, ...this.#services }) };
   }
 
   /** `userProject=…&` or nothing. */

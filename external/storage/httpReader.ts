@@ -2,9 +2,10 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { pipeline, type Readable, Transform } from 'node:stream';
 import { PgPierError } from '../../errors.ts';
+import { silentMilliseconds } from '../outgoing.ts';
 import { readBody } from './body.ts';
 import { type HttpOperation, httpError } from './httpErrors.ts';
-import { attempts, discard, type HttpTarget, send, silentMilliseconds } from './httpRequest.ts';
+import { attempts, discard, type HttpTarget, send } from './httpRequest.ts';
 import type { ReadOptions } from './storage.ts';
 
 /** As `Storage.read`. A server that knows no ranges sends everything; what is not wanted of it is passed over. */

@@ -1,14 +1,11 @@
 /** Requests to a web server: each with its deadlines, repeated only where that may help and cannot harm. Redirects are not followed. */
-import * as http from 'node:http';
-import * as https from 'node:https';
+import type * as http from 'node:http';
 import type { PgPierError } from '../../errors.ts';
 import type { Egress } from '../egress.ts';
+import { openRequest, silentMilliseconds, timedOut } from '../outgoing.ts';
 import { answerError, type HttpOperation, httpError, methods } from './httpErrors.ts';
 import type { HttpUri } from './httpUri.ts';
 
-const connectMilliseconds = 10_000;
-/** A server that says and takes nothing for so long is given up. */
-export const silentMilliseconds = 60_000;
 export const attempts = 3;
 /** Before the second attempt; doubled before the third. */
 const pauseMilliseconds = 250;
@@ -33,12 +30,12 @@ export function begin(
 ): { readonly outgoing: http.ClientRequest; readonly answer: Promise<http.IncomingMessage> } {
   const { secure, hostname, port, base, query, credentials } = uri;
   const path = `${base}/${request.path.split('/').map(encodeURIComponent).join('/')}${query}`;
-  const outgoing = (secure ? https : http).request({
+  const outgoing = openRequest(egress, {
+    protocol: secure ? 'https:' : 'http:',
     hostname,
     port,
     path,
     method: methods[request.operation],
-    agent: secure ? egress.httpsAgent : egress.httpAgent,
     headers: {
       'user-agent': 'PgPier',
       // What is stored, not what a server makes of it on the way.
@@ -58,12 +55,8 @@ export function begin(
   signal?.addEventListener('abort', cancel, { once: true });
   outgoing.once('close', () => signal?.removeEventListener('abort', cancel));
   if (signal?.aborted) cancel();
-  outgoing.once('socket', (socket) => {
-    if (!socket.connecting) return;
-    const late = setTimeout(() => outgoing.destroy(timedOut()), connectMilliseconds);
-    socket.once(secure ? 'secureConnect' : 'connect', () => clearTimeout(late));
-    outgoing.once('close', () => clearTimeout(late));
-  });
+  // Of an upload in chunks both sides may be slow: `unlessSilent` watches the other one alone.
+  outgoing.setTimeout(0);
   return { outgoing, answer };
 }
 
@@ -112,10 +105,6 @@ export async function unlessSilent<T>(outgoing: http.ClientRequest, wait: Promis
   } finally {
     clearTimeout(silent);
   }
-}
-
-function timedOut(): Error {
-  return Object.assign(new Error('silent'), { code: 'ETIMEDOUT' });
 }
 
 /** Reads what is left where it is little, so that the connection can serve again; else closes it. */

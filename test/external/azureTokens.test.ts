@@ -83,7 +83,7 @@ describe('tokens for Azure Blob Storage', () => {
       };
       const [admins, others] = await lab.check(environment, `trusted ${implicit}`, `others ${implicit}`);
       assert.equal(admins, 'ok');
-      assert.match(others!, /^42501 AUTH=implicit with an AZURE_ENDPOINT would send tokens of this machine to a server of your choice$/);
+      assert.match(others!, /^42501 AUTH=implicit with AZURE_ENDPOINT would send tokens of this machine to a server of your choice$/);
     });
 
     await t.test('a managed identity, and a machine without one', async () => {

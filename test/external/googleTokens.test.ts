@@ -7,9 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { OAuth2Client } from 'google-auth-library';
+import { openKeyService } from '../../external/kms/keyServices.ts';
+import { openSink } from '../../external/sinks/sinks.ts';
 import { openGs } from '../../external/storage/gs.ts';
 import { parseGsUri } from '../../external/storage/gsUri.ts';
 import type { Storage } from '../../external/storage/storage.ts';
+import { openStorage } from '../../external/storage/storages.ts';
 import { parseUri } from '../../external/uri.ts';
 import { serve } from './faultServer.ts';
 import { listPaths, rejectsWith } from './storageContract.ts';
@@ -291,6 +294,19 @@ describe('AUTH=implicit', () => {
     await withEnvironment(t, { METADATA_SERVER_DETECTION: 'none' });
     const storage = await open('http://127.0.0.1:1', { AUTH: 'implicit' });
     await rejectsWith(() => listPaths(storage, ''), '28000', /^AUTH=implicit: no credentials were found in the environment of PgPier$/);
+    await storage.close();
+  });
+
+  it('is not sent to an address that somebody else than an admin chose', async () => {
+    const settings = { nodeId: 1, allowedNetworks: ['127.0.0.0/8'] };
+    const away = { message: 'AUTH=implicit with GOOGLE_ENDPOINT would send tokens of this machine to a server of your choice' };
+    const query = '?AUTH=implicit&GOOGLE_ENDPOINT=http://127.0.0.1:1';
+    const key = 'projects/p/locations/l/keyRings/r/cryptoKeys/k';
+    await assert.rejects(openStorage({ uri: `gs://b${query}`, trusted: false }, settings), away);
+    await assert.rejects(openKeyService({ uri: `gcp-kms:///${key}${query}`, trusted: false }, settings), away);
+    await assert.rejects(openSink({ uri: `gcpubsub://p${query}`, trusted: false }, settings), away);
+    const storage = await openStorage({ uri: 'gs://b?BEARER_TOKEN=t', trusted: true }, settings);
+    assert.throws(() => storage.renew!({ uri: `gs://b${query}`, trusted: false }), away);
     await storage.close();
   });
 });

@@ -192,7 +192,7 @@ describe('an azure-kms URI', () => {
     await rejectsWith(
       () => openKeyService({ uri, trusted: false }, settings),
       '42501',
-      /^AUTH=implicit with an AZURE_ENDPOINT would send tokens/,
+      /^AUTH=implicit with AZURE_ENDPOINT would send tokens/,
     );
   });
 });

@@ -4,7 +4,7 @@ import { after, before, describe, it, type TestContext } from 'node:test';
 import pg from 'pg';
 import { PgPierError } from '../../../errors.ts';
 import { redactUri } from '../../../external/redact.ts';
-import { parsePubsubUri } from '../../../external/sinks/pubsubUri.ts';
+import { endpointOf, parsePubsubUri } from '../../../external/sinks/pubsubUri.ts';
 import type { Sink } from '../../../external/sinks/sink.ts';
 import { findSink, openSink } from '../../../external/sinks/sinks.ts';
 import type { StorageSettings } from '../../../external/storage/storage.ts';
@@ -207,8 +207,9 @@ describe('a gcpubsub URI', () => {
   });
 
   it('leads to the region’s own address, and is bound by what the operator forbids', () => {
-    assert.equal(parse(`gcpubsub://example.com%3Ap?${credentials}`).endpoint, 'https://pubsub.googleapis.com');
-    assert.equal(parse(`gcpubsub://p?${credentials}&region=europe-west3`).endpoint, 'https://europe-west3-pubsub.googleapis.com');
+    assert.equal(endpointOf(parse(`gcpubsub://example.com%3Ap?${credentials}`)), 'https://pubsub.googleapis.com');
+    assert.equal(endpointOf(parse(`gcpubsub://p?${credentials}&region=europe-west3`)), 'https://europe-west3-pubsub.googleapis.com');
+    assert.equal(endpointOf(parse(`gcpubsub://p?${credentials}&region=europe-west3&GOOGLE_ENDPOINT=h`)), 'https://h');
     assert.equal(parse('gcpubsub://p?AUTH=implicit&topic_name=a.b~c').topic, 'a.b~c');
     assert.throws(() => parse(`gcpubsub://p?${credentials}&GOOGLE_ENDPOINT=h`, { disableHttp: true }), {
       message: /^custom endpoints disallowed for gcpubsub/,
