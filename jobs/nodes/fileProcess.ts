@@ -15,12 +15,12 @@ export interface FileProcess {
   readonly pid: number | undefined;
   /** Takes a socket from which nothing but the node request was read. */
   take(socket: Socket): void;
-  /** Gives what is under way so long, and ends the process. Connections that come later are closed. */
+  /** Gives what is under way so long, and ends the process. Connections that come later are closed. A second call may give less. */
   stop(withinMs: number): Promise<void>;
 }
 
 /** Sockets on their way to the process. A flood of connections is cut off here. */
-const mostOnTheirWay = 64;
+const mostOnTheirWay = 1024;
 /** A process that dies as soon as it starts is not started again at once. */
 const restMs = 1_000;
 /** Beyond what work is given to end. */
@@ -29,7 +29,7 @@ const endMs = 2_000;
 type State =
   | { readonly kind: 'none'; readonly restUntil: number }
   | { readonly kind: 'running'; readonly child: ChildProcess }
-  | { readonly kind: 'stopped' };
+  | { readonly kind: 'stopped'; readonly child?: ChildProcess };
 
 export function openFileProcess(settings: Extract<ToFileProcess, { kind: 'start' }>['settings'], log: Log): FileProcess {
   let state: State = { kind: 'none', restUntil: 0 };
@@ -78,10 +78,9 @@ export function openFileProcess(settings: Extract<ToFileProcess, { kind: 'start'
       });
     },
     async stop(withinMs) {
-      const last = state;
-      state = { kind: 'stopped' };
-      if (last.kind !== 'running' || last.child.exitCode !== null || last.child.signalCode !== null) return;
-      const { child } = last;
+      const child = state.kind === 'none' ? undefined : state.child;
+      state = { kind: 'stopped', ...(child && { child }) };
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
       send(child, { kind: 'stop', withinMs });
       const kill = setTimeout(() => child.kill('SIGKILL'), withinMs + endMs);

@@ -8,7 +8,7 @@ import type { StorageSettings } from '../../external/storage/storage.ts';
 import type { FromFileProcess, ToFileProcess } from './messages.ts';
 
 /** Connections whose other side has not shown its key yet. */
-const mostHandshakes = 64;
+const mostHandshakes = 128;
 const mostConnections = 1024;
 /** What writers of a process that was killed have left is removed when nobody has written to it for so long. */
 const debrisMs = 3 * 24 * 3_600_000;
@@ -18,9 +18,10 @@ const defect = 70;
 
 let server: Server | undefined;
 let key = Buffer.alloc(0);
-let handshakes = 0;
-let stopping = false;
+let stopping: NodeJS.Timeout | undefined;
 const refusals: { count: number; timer: NodeJS.Timeout | undefined } = { count: 0, timer: undefined };
+/** The oldest first: it gives way where there are too many, since who has the key shows it within moments. */
+const handshakes = new Set<Socket>();
 const connections = new Map<Socket, { requests: number }>();
 /** Sockets that the proxy has not let go of yet. */
 const arriving = new Map<number, Socket>();
@@ -56,8 +57,10 @@ async function removeDebris(settings: StorageSettings): Promise<void> {
 }
 
 async function take(socket: Socket): Promise<void> {
-  if (stopping || handshakes >= mostHandshakes || connections.size >= mostConnections) return void socket.destroy();
-  handshakes += 1;
+  if (stopping || connections.size >= mostConnections) return void socket.destroy();
+  const [oldest] = handshakes;
+  if (handshakes.size >= mostHandshakes) oldest?.destroy();
+  handshakes.add(socket);
   try {
     const secured = await acceptNode(socket, key);
     connections.set(secured, { requests: 0 });
@@ -70,7 +73,7 @@ async function take(socket: Socket): Promise<void> {
     refusals.count += 1;
     if (refusals.timer === undefined) tellRefusals();
   } finally {
-    handshakes -= 1;
+    handshakes.delete(socket);
   }
 }
 
@@ -90,9 +93,8 @@ function tellRefusals(): void {
 }
 
 function stop(withinMs: number): void {
-  if (stopping) return;
-  stopping = true;
-  setTimeout(() => process.exit(0), withinMs);
+  clearTimeout(stopping);
+  stopping = setTimeout(() => process.exit(0), withinMs);
   endIdle();
 }
 

@@ -23,6 +23,8 @@ import { catalogLogin, findServiceLogin, loginUrl, type ServiceLogin } from '../
 import { createStartSession } from '../session/session.ts';
 import { type Backend, backendTargetOf } from './backend.ts';
 
+/** What is under way for other nodes when the port is left to a successor. */
+const HAND_OVER_MS = 24 * 3_600_000;
 /** What workers are given to end their tasks once no session is left. */
 const WORKERS_STOP_MS = 5_000;
 
@@ -137,7 +139,10 @@ export async function startRelay(
   return {
     address: listener.address,
     counters: listener.counters,
-    handOver: listener.handOver,
+    // What other nodes write and read here is under way as sessions are.
+    handOver: async () => {
+      await Promise.all([listener.handOver(), files?.stop(HAND_OVER_MS)]);
+    },
     stop,
     get sessionCount() {
       return listener.sessionCount;
