@@ -1,7 +1,12 @@
-/** Statements that write to and read from Azure Blob Storage, by a driver, on Azurite. */
+/** Statements on Azure Blob Storage (Azurite) and with a key of Azure Key Vault (a stand-in of ours), by a driver. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
+import { clientSecret, type Entra, startEntra, tenant } from '../external/entra.ts';
+import { type KeyVault, startKeyVault, version } from '../external/kms/keyVault.ts';
 import { type Azurite, startAzurite, testContainer } from '../servers/azurite.ts';
 import { type Pgpier, startPgpier } from '../servers/pgpier.ts';
 import { missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts';
@@ -11,11 +16,21 @@ describe('statements on Azure Blob Storage', { skip: missingPostgres(18) }, () =
   let proxy: Pgpier;
   let client: pg.Client;
   let server: Azurite | { readonly missing: string };
+  let entra: Entra | undefined;
+  let vault: KeyVault | undefined;
+  const ends: (() => void)[] = [];
+  const folder = mkdtempSync(join(tmpdir(), 'pgp-azure-'));
   before(async () => {
     server = await startAzurite();
     if ('missing' in server) return;
-    postgres = await startPostgres({ version: 18, settings: { log_statement: 'all' } });
-    proxy = await startPgpier({ backend: postgres, env: { PGPIER_LOG_LEVEL: 'trace' } });
+    postgres = await startPostgres({ version: 18 });
+    const owner = { after: (end: () => void) => void ends.push(end) };
+    entra = await startEntra(owner);
+    vault = await startKeyVault(owner);
+    const authorities = join(folder, 'authorities.pem');
+    const env = { PGPIER_LOG_LEVEL: 'trace', NODE_EXTRA_CA_CERTS: authorities, AZURE_AUTHORITY_HOST: entra?.authority ?? '' };
+    writeFileSync(authorities, [entra, vault].map((each) => (each ? readFileSync(each.certificate, 'utf8') : '')).join('\n'));
+    proxy = await startPgpier({ backend: postgres, env });
     client = new pg.Client({ connectionString: proxy.connectionString() });
     await client.connect();
   });
@@ -24,6 +39,8 @@ describe('statements on Azure Blob Storage', { skip: missingPostgres(18) }, () =
     await proxy?.stop();
     await postgres?.stop();
     if (server && !('missing' in server)) await server.stop();
+    for (const end of ends) end();
+    rmSync(folder, { recursive: true, force: true });
   });
 
   const path = `statements-${process.pid}-${Date.now()}`;
@@ -56,12 +73,12 @@ describe('statements on Azure Blob Storage', { skip: missingPostgres(18) }, () =
     // Some 20 MB compressed, so that it goes in blocks.
     await database(
       'movr',
-      `CREATE TABLE rides AS SELECT n AS id, (SELECT string_agg(md5(n || ' ' || m), '') FROM generate_series(1, 30) m) AS name FROM generate_series(1, 30000) n`,
+      `CREATE TABLE rides AS SELECT n AS id, (SELECT string_agg(md5(n || ' ' || m), '') FROM generate_series(1, 30) m) AS name FROM generate_series(1, 20000) n`,
     );
     await client.query("BACKUP DATABASE movr INTO 'external://lake/backups'");
     assert.equal((await client.query("SHOW BACKUPS IN 'external://lake/backups'")).rows.length, 1);
     const shown = (await client.query("SHOW BACKUP FROM LATEST IN 'external://lake/backups' WITH check_files")).rows;
-    assert.ok(shown.some(({ object_name, rows }) => object_name === 'rides' && Number(rows) === 30000));
+    assert.ok(shown.some(({ object_name, rows }) => object_name === 'rides' && Number(rows) === 20000));
     await client.query("RESTORE DATABASE movr FROM LATEST IN 'external://lake/backups' WITH new_db_name = 'movr2'");
     const sums = 'SELECT count(*)::int AS count, sum(hashtextextended(name, id)) AS sum FROM rides';
     assert.deepEqual((await database('movr2', sums)).rows, (await database('movr', sums)).rows);
@@ -104,6 +121,31 @@ describe('statements on Azure Blob Storage', { skip: missingPostgres(18) }, () =
     assert.deepEqual([checked.ok, checked.error], [true, null]);
   });
 
+  test('a key of Key Vault is a connection of type KMS, checked by encrypting and decrypting', async (t) => {
+    if ('missing' in server) return t.skip(server.missing);
+    if (vault === undefined) return t.skip('TLS: no openssl on the PATH');
+    const parameters = `AZURE_VAULT_NAME=my-vault&AZURE_CLIENT_ID=client&AZURE_TENANT_ID=${tenant}&AZURE_ENDPOINT=${encodeURIComponent(vault.service)}`;
+    const uri = (key: string, secret = clientSecret) =>
+      `azure-kms:///${key}/${version}?AUTH=specified&${parameters}&AZURE_CLIENT_SECRET=${encodeURIComponent(secret)}`;
+    await client.query(`CREATE EXTERNAL CONNECTION master AS '${uri('first')}'`);
+    const [shown] = (await client.query('SHOW EXTERNAL CONNECTION master')).rows;
+    assert.equal(shown.connection_type, 'KMS');
+    assert.match(shown.connection_uri, /^azure-kms:\/\/\/redacted\?.*AZURE_CLIENT_SECRET=redacted/);
+    const [checked] = (await client.query("CHECK EXTERNAL CONNECTION 'external://master'")).rows;
+    assert.deepEqual([checked.ok, checked.error], [true, null]);
+    const frame = 'failed to construct External Connection details: failed to create Azure KMS external connection: ';
+    const create = (text: string) => client.query(`CREATE EXTERNAL CONNECTION other AS '${text}'`);
+    await assert.rejects(create(uri('missing')), {
+      code: '42704',
+      message: `${frame}failed to encrypt marker content when setting up External Connection: azure-kms:///redacted: there is no such key`,
+    });
+    await assert.rejects(create(uri('first', 'wrong')), { code: '28000', message: /\(AADSTS7000215\)$/ });
+    await assert.rejects(create(uri('first').replace(`/${version}`, '')), {
+      code: '22023',
+      message: `${frame}azure kms key must be of form 'id/version'`,
+    });
+  });
+
   test('an endpoint of one’s own needs the privilege, and a role without it is told so', async (t) => {
     if ('missing' in server) return t.skip(server.missing);
     await client.query('CREATE ROLE limited LOGIN');
@@ -120,12 +162,12 @@ describe('statements on Azure Blob Storage', { skip: missingPostgres(18) }, () =
     }
   });
 
-  test('the key is shown nowhere and in no log', async (t) => {
+  test('what is secret is shown nowhere and in no log', async (t) => {
     if ('missing' in server) return t.skip(server.missing);
     const { connection_uri: redacted } = (await client.query('SHOW EXTERNAL CONNECTION lake')).rows[0];
     assert.match(redacted, /^azure-blob:\/\/pgpier-test\/statements-.*AZURE_ACCOUNT_KEY=redacted&AZURE_ACCOUNT_NAME=pgpiertest/);
     const jobs = JSON.stringify((await client.query('SHOW JOBS')).rows);
-    for (const secret of [server.key, encodeURIComponent(server.key)]) {
+    for (const secret of [server.key, encodeURIComponent(server.key), clientSecret, encodeURIComponent(clientSecret)]) {
       assert.ok(!jobs.includes(secret), 'SHOW JOBS');
       assert.ok(!proxy.output().includes(secret), 'the log of the proxy');
     }
