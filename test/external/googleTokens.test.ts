@@ -1,6 +1,5 @@
 /** How a `gs://` URI gets its tokens. Google's own library looks at what we sign, and finds the machine's own credentials. */
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -15,28 +14,12 @@ import type { Storage } from '../../external/storage/storage.ts';
 import { openStorage } from '../../external/storage/storages.ts';
 import { parseUri } from '../../external/uri.ts';
 import { serve } from './faultServer.ts';
+import { accountEmail, accountKey, serviceAccount } from './serviceAccount.ts';
 import { listPaths, rejectsWith } from './storageContract.ts';
 
-const { privateKey, publicKey } = generateKeyPairSync('rsa', {
-  modulusLength: 2048,
-  publicKeyEncoding: { type: 'spki', format: 'pem' },
-  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-});
-const email = 'writer@project.iam.gserviceaccount.com';
 const storageScope = 'https://www.googleapis.com/auth/devstorage.read_write';
 
-const keyFile = (tokenUri: string, changes: object = {}): string =>
-  Buffer.from(
-    JSON.stringify({
-      type: 'service_account',
-      project_id: 'project',
-      private_key_id: 'key-1',
-      private_key: privateKey,
-      client_email: email,
-      token_uri: tokenUri,
-      ...changes,
-    }),
-  ).toString('base64');
+const keyFile = (tokenUri: string): string => serviceAccount(tokenUri, { private_key_id: 'key-1' });
 
 async function bodyOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
@@ -65,9 +48,9 @@ async function serveCloud(t: TestContext, good: readonly string[], seconds = 360
       assert.equal(form.get('grant_type'), 'urn:ietf:params:oauth:grant-type:jwt-bearer');
       const ticket = await new OAuth2Client().verifySignedJwtWithCertsAsync(
         form.get('assertion')!,
-        { 'key-1': publicKey },
+        { 'key-1': accountKey },
         `${endpoint}/token`,
-        [email],
+        [accountEmail],
       );
       const { iat, exp, scope } = ticket.getPayload() as { iat: number; exp: number; scope?: string };
       assert.equal(exp - iat, 3600);
@@ -173,6 +156,20 @@ describe('a key of a service account', () => {
     setTimeout(() => controller.abort(), 200);
     await rejectsWith(() => attempt(silent.endpoint, true, controller.signal), '57014', /^canceled/);
     assert.ok(Date.now() - started < 6_000);
+  });
+});
+
+describe('a token server of one’s own', () => {
+  it('is a place that the operator’s list has to name', async () => {
+    const uri = (tokenUri: string) => `gs://lake/x?CREDENTIALS=${encodeURIComponent(keyFile(tokenUri))}`;
+    const opened = async (tokenUri: string, allowedLocations: readonly string[]) => {
+      const storage = await openStorage({ uri: uri(tokenUri), trusted: true }, { nodeId: 1, allowedNetworks: [], allowedLocations });
+      await storage.close();
+    };
+    await opened('https://oauth2.googleapis.com/token', ['gs://lake']);
+    const own = 'https://tokens.example/token';
+    await rejectsWith(() => opened(own, ['gs://lake']), '42501', /gs:\/\/lake\/x \(token_uri=https:\/\/tokens\.example\)/);
+    await opened(own, ['gs://lake?token_uri=https://tokens.example']);
   });
 });
 

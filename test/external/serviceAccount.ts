@@ -4,15 +4,19 @@ import type { ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import { serve } from './faultServer.ts';
 
-const { privateKey } = generateKeyPairSync('rsa', {
+const { privateKey, publicKey } = generateKeyPairSync('rsa', {
   modulusLength: 2048,
   publicKeyEncoding: { type: 'spki', format: 'pem' },
   privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
 });
 
+export const accountEmail = 'a@p.iam.gserviceaccount.com';
+/** PEM, of what the account signs. */
+export const accountKey = publicKey;
+
 /** In base64, as CREDENTIALS takes it. `changes`: fields to have otherwise. */
 export function serviceAccount(tokenUri: string, changes: object = {}): string {
-  const key = { type: 'service_account', client_email: 'a@p.iam.gserviceaccount.com', private_key: privateKey, token_uri: tokenUri };
+  const key = { type: 'service_account', client_email: accountEmail, private_key: privateKey, token_uri: tokenUri };
   return Buffer.from(JSON.stringify({ ...key, ...changes })).toString('base64');
 }
 
