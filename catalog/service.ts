@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { PgPierError } from '../errors.ts';
 import type { Log } from './catalog.ts';
+import './unreadable.ts';
 
 /**
  * Queries under the service login: roles, pg_xact_status, job logins. search_path is empty: tables, functions and types are written with

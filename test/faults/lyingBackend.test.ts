@@ -49,8 +49,8 @@ describe('a lying backend', { skip: missingPostgres(15) || onLinux }, () => {
     await lab?.stop();
   });
 
-  /** What a client hears of a lie told while it logs in, or when it asks: up to the server's end. */
-  async function heard(port: number, lie: Buffer, when: 'login' | 'Q "select 1"' | 'Q "show external connections"'): Promise<string> {
+  /** What a client hears of a lie told while it logs in, or when it asks, after so many true answers: up to the server's end. */
+  async function heard(port: number, lie: Buffer, when: 'login' | readonly string[], truths = 0): Promise<string> {
     const socket = connect(port, '127.0.0.1');
     let received = Buffer.alloc(0);
     let ended = false;
@@ -68,27 +68,41 @@ describe('a lying backend', { skip: missingPostgres(15) || onLinux }, () => {
     if (when !== 'login') {
       await eventually('the greeting', () => received.includes(readyForQuery));
       received = Buffer.alloc(0);
-      path.lie(lie);
-      socket.write(encodeLine(when));
+      path.lie(lie, truths);
+      // FIN: where less is said than the lie waits for, the session ends with its answers.
+      socket.end(Buffer.concat(when.map(encodeLine)));
     }
     await Promise.race([over, sleep(10_000, undefined, { ref: false })]);
+    path.tellTruth();
     socket.destroy();
     assert.ok(ended, `the session hangs after ${lie.subarray(0, 5).toString('hex')} at ${when}`);
     return received.toString('latin1');
   }
 
+  const fewLies = 'DEZ1'.split('').flatMap((type) => [3, 5].map((length) => message(type, length)));
   const everyLie = types.flatMap((type) => lengths.map((length) => message(type, length)));
 
   test('what it says in a session reaches the client as it is, and the session ends with it', async () => {
     for (const lie of everyLie) {
-      const bare = await heard(path.port, lie, 'Q "select 1"');
-      assert.equal(await heard(proxy.port, lie, 'Q "select 1"'), bare, lie.subarray(0, 5).toString('hex'));
+      const bare = await heard(path.port, lie, ['Q "select 1"']);
+      assert.equal(await heard(proxy.port, lie, ['Q "select 1"']), bare, lie.subarray(0, 5).toString('hex'));
     }
     await lab.noBackendLeft();
   });
 
-  test('a lie in place of what PgPier asks for a statement of its own ends the session, and nothing else', async () => {
-    for (const lie of everyLie) await heard(proxy.port, lie, 'Q "show external connections"');
+  test('a lie in place of any answer that a statement of ours needs ends the session, and nothing else', async () => {
+    const show = 'show external connections';
+    const statements = [
+      [`Q "${show}"`],
+      // Refused: PostgreSQL's error is replaced by ours.
+      [`Q "${show} of"`],
+      [`P s "${show}"`, 'D S s', 'B p s', 'D P p', 'E p', 'C S s', 'S'],
+      [`P s "${show} of"`, 'S'],
+      ['Q "begin"', `Q "${show}"`, 'Q "commit"'],
+    ];
+    for (const statement of statements) {
+      for (const truths of [0, 1, 2]) for (const lie of fewLies) await heard(proxy.port, lie, statement, truths);
+    }
     await lab.noBackendLeft();
     await serves();
   });

@@ -3,23 +3,27 @@ import { connect, createServer, type NetConnectOpts, type Socket } from 'node:ne
 
 export interface LyingPath {
   readonly port: number;
-  /** Whatever the server says next, on any of its connections, is replaced by these bytes, and the connection ends with them. */
-  lie(bytes: Buffer): void;
+  /** Whatever the server says after so many more true answers, on any of its connections, is replaced by these bytes, and the connection ends with them. */
+  lie(bytes: Buffer, truths?: number): void;
+  /** Nothing is replaced that has not been. */
+  tellTruth(): void;
   stop(): void;
 }
 
 export async function startLyingPath(to: NetConnectOpts): Promise<LyingPath> {
   const fronts = new Set<Socket>();
   let next: Buffer | undefined;
-  const server = createServer((front) => {
-    const back = connect(to);
+  let truthsLeft = 0;
+  const server = createServer({ allowHalfOpen: true }, (front) => {
+    const back = connect({ ...to, allowHalfOpen: true } as NetConnectOpts);
     fronts.add(front);
     front.on('error', () => back.destroy()).on('close', () => back.destroy());
     back.on('error', () => front.destroy()).on('close', () => front.destroy());
     front.on('close', () => fronts.delete(front));
     front.pipe(back);
+    back.on('end', () => front.end());
     back.on('data', function answer(chunk: Buffer) {
-      if (next === undefined) return void front.write(chunk);
+      if (next === undefined || truthsLeft-- > 0) return void front.write(chunk);
       back.off('data', answer).resume();
       front.end(next);
       next = undefined;
@@ -28,8 +32,12 @@ export async function startLyingPath(to: NetConnectOpts): Promise<LyingPath> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: (server.address() as { port: number }).port,
-    lie(bytes) {
+    lie(bytes, truths = 0) {
       next = bytes;
+      truthsLeft = truths;
+    },
+    tellTruth() {
+      next = undefined;
     },
     stop() {
       server.close();
