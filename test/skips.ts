@@ -13,7 +13,7 @@ const CANNOT_EXIST: readonly RegExp[] = [
   /^docker\b/i,
   /^testcontainers\b/i,
   // Debian 12 has Go 1.19, and modules come from a registry of their own.
-  /^(pgx|googleapis): (Go is too old|the module cannot be fetched)/,
+  /^(pgx|(gcp-kms: )?googleapis): (Go is too old|the module cannot be fetched)/,
   // Built by .ci/run where Go's registry and Python's are reached; neither npm nor Debian 12 has them.
   /^(minio|versitygw|moto|gcs): /,
   // From Maven Central.

@@ -82,7 +82,7 @@ function dial(egress: Egress, { method, url, headers, body = [], signal, millise
     const outgoing = openRequest(egress, {
       ...urlToHttpOptions(new URL(url)),
       method,
-      headers: { ...headers, ...(method === 'GET' ? {} : { 'content-length': length }) },
+      headers: { 'user-agent': 'PgPier', ...headers, ...(method === 'GET' ? {} : { 'content-length': length }) },
       ...(signal === undefined ? {} : { signal }),
     });
     const deadline = setTimeout(() => outgoing.destroy(timedOut()), milliseconds ?? requestMilliseconds);
