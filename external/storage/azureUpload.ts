@@ -37,6 +37,7 @@ export function azureUpload(sendBy: SendBy, request: AzureRequest): PartUpload {
   return {
     location: request.location,
     signal: request.signal,
+    reusesMemory: true,
     mostParts: 50_000,
     partSize: growingPartSize,
 

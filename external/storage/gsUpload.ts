@@ -84,6 +84,8 @@ export function gsUpload({ client, bucket, name, billing, request }: GsObject): 
   return {
     location,
     signal: request.signal,
+    // A part waits for the next one: the last must be told as such.
+    reusesMemory: false,
     mostParts: mostBytes / partBytes,
     partSize: () => partBytes,
 

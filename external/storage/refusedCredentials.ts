@@ -8,6 +8,7 @@ import { type ErrorName, PgPierError } from '../../errors.ts';
 const refusals: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'storageCredentialsRejected',
   'storageSecretWrong',
+  'storageTokenExpired',
   // AUTH=implicit on a machine that has none.
   'storageCredentialsMissing',
 ]);

@@ -79,8 +79,10 @@ class S3Storage implements Storage {
       const unchanged = version === undefined ? {} : { IfMatch: version };
       const command = new GetObjectCommand({ ...object, ...range, ...unchanged });
       try {
-        const { Body, ETag } = await this.#attempt(request, (client) => client.send(command, abortable(signal)));
-        return { stream: Body as Readable, version: ETag };
+        const answer = await this.#attempt(request, (client) => client.send(command, abortable(signal)));
+        // Whoever answers with another range would have its bytes taken for those that were asked for.
+        if (from > 0 && !answer.ContentRange?.startsWith(`bytes ${from}-`)) throw this.#notS3('another range');
+        return { stream: answer.Body as Readable, version: answer.ETag };
       } catch (error) {
         if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 416) return undefined;
         throw error;

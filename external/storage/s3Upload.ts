@@ -37,6 +37,7 @@ export function s3Upload({ send: sendBy, bucket, key, checksums, headers, reques
   return {
     location: request.location,
     signal: request.signal,
+    reusesMemory: true,
     mostParts: 10_000,
     partSize: growingPartSize,
 

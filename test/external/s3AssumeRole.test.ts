@@ -1,5 +1,6 @@
 /** ASSUME_ROLE and implicit credentials against moto, which checks policies, trust and external ids, and against MinIO's own STS. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CreateBucketCommand } from '@aws-sdk/client-s3';
 import { AssumeRoleCommand, STSClient } from '@aws-sdk/client-sts';
 import { checkStorage } from '../../external/storage/check.ts';
+import { openFollowed } from '../../external/storage/followedStorage.ts';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { openStorage } from '../../external/storage/storages.ts';
 import { account, type Keys, type Moto, startMoto } from '../servers/moto.ts';
@@ -219,6 +221,27 @@ describe('ASSUME_ROLE on MinIO', { timeout: 120_000 }, () => {
     instead = undefined;
     await writeObject(storage, 'third', '3');
     assert.equal(String(await readObject(storage, 'second')), '2');
+    await storage.close();
+  });
+
+  it('a token that has expired is what a second set of credentials is for', async (t) => {
+    if (missing) return t.skip(missing);
+    const expired = '<?xml version="1.0"?><Error><Code>ExpiredToken</Code></Error>';
+    const { endpoint } = await serveBefore(t, minio.endpoint, {
+      instead: ({ headers }) => (headers['x-amz-security-token'] === 'old' ? [400, expired] : undefined),
+    });
+    const target = {
+      uri: uri(endpoint, { AWS_SESSION_TOKEN: 'old' }),
+      trusted: true,
+      connection: { id: randomUUID(), name: 'c', owner: 10, version: '1' },
+      fallback: { uri: uri(endpoint, {}), trusted: true },
+    };
+    const notices: string[] = [];
+    const follower = { resolve: async () => target, notice: ({ message }: { message: string }) => void notices.push(message) };
+    const storage = await openFollowed(target, settings, follower);
+    await writeObject(storage, 'second-set', 'x');
+    assert.equal(storage.credentials, 'second');
+    assert.deepEqual(notices, ['the credentials of external connection c were refused: its second set is used']);
     await storage.close();
   });
 

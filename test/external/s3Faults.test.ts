@@ -179,7 +179,8 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
       const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
       ranges.push(`${from} ${request.headers['if-match'] ?? ''}`);
       if (changed) return void response.writeHead(412).end('<?xml version="1.0"?><Error><Code>PreconditionFailed</Code></Error>');
-      response.writeHead(from ? 206 : 200, { etag: '"v1"', 'content-length': text.length - from });
+      const range = from ? { 'content-range': `bytes ${from}-${text.length - 1}/${text.length}` } : {};
+      response.writeHead(from ? 206 : 200, { etag: '"v1"', 'content-length': text.length - from, ...range });
       if (from >= 20_000) return void response.end(text.slice(from));
       response.write(text.slice(from, from + 10_000), () => setTimeout(() => response.destroy(), 50));
     });
@@ -194,6 +195,13 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
       '58030',
       /^the object changed while it was read: "x"$/,
     );
+    await storage.close();
+  });
+
+  it('a server that passes over the range is not taken at its word', async (t) => {
+    const { endpoint } = await serve(t, (_, response) => void response.writeHead(200, { etag: '"x"' }).end('0123456789'));
+    const storage = await open(endpoint);
+    await rejectsWith(() => readObject(storage, 'x', { start: 3 }), '08P01', /does not answer as S3 does \(another range\)$/);
     await storage.close();
   });
 
