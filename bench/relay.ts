@@ -6,11 +6,13 @@
  * descendants from /proc (ticks of 10 ms) by transaction: the steadiest of the figures. README.md says how to read them.
  */
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { addonPath } from '../server/native/build.mjs';
 import { missingPostgres, postgresBin, startPostgres } from '../test/servers/postgres.ts';
 import { copyOut } from './relay/copyOut.ts';
-import { type Endpoint, Lab } from './relay/endpoint.ts';
+import { type Backend, type Endpoint, Lab } from './relay/endpoint.ts';
 import { idleSessions, startIdleBackend } from './relay/idleSessions.ts';
 import { compare, printHead } from './relay/rounds.ts';
 import { address, type Load, transactions } from './relay/transactions.ts';
@@ -37,6 +39,7 @@ const loads: readonly (readonly [string, Omit<Load, 'seconds'>])[] = [
   ['connections c=4 /s', { mode: 'simple', clients: 4, reconnect: true }],
 ];
 
+const hasAddon = existsSync(addonPath());
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const missing = missingPostgres(15) || (process.platform === 'linux' ? false : 'Linux: /proc is needed');
 if (missing) {
@@ -66,7 +69,7 @@ async function forwardPath(): Promise<void> {
       await lab.pgbouncer(tls ? 'pgbouncer-tls' : 'pgbouncer', postgres, tls),
       await lab.pgbouncer(tls ? 'pgb-64k-tls' : 'pgb-64k', postgres, tls, 65_536),
       tls ? undefined : await lab.haproxy('haproxy', postgres),
-      await lab.pgpier(tls ? 'pgpier-tls' : 'pgpier', postgres, tls),
+      ...(await pgpiers(tls, postgres)),
     ].filter((proxy) => proxy !== undefined);
     if (!proxies[0]?.name.startsWith('pgbouncer')) say('PgBouncer is not installed (apt-get install pgbouncer): no ratios to it');
     const endpoints = [direct, ...proxies];
@@ -77,6 +80,13 @@ async function forwardPath(): Promise<void> {
     }
     await compare('copy out MB/s', rounds, endpoints, (endpoint) => copyOut(endpoint, megabytes));
   }
+}
+
+/** Both forward paths; under TLS there is the one in JavaScript alone. */
+async function pgpiers(tls: boolean, backend: Backend): Promise<Endpoint[]> {
+  if (tls) return [await lab.pgpier('pgpier-tls', backend, tls, 'off')];
+  const native = hasAddon ? [await lab.pgpier('pgpier-native', backend, tls, 'on')] : [];
+  return [...native, await lab.pgpier('pgpier-js', backend, tls, 'off')];
 }
 
 async function idle(): Promise<void> {
@@ -92,7 +102,7 @@ async function idle(): Promise<void> {
     const proxies = [
       await lab.pgbouncer(`pgbouncer${suffix}`, backend, tls, 4096, Math.max(...counts)),
       tls ? undefined : await lab.haproxy('haproxy', backend),
-      await lab.pgpier(`pgpier${suffix}`, backend, tls),
+      ...(await pgpiers(tls, backend)),
     ].filter((proxy) => proxy !== undefined);
     for (const proxy of proxies) {
       const { before, each } = await idleSessions(proxy, counts);

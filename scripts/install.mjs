@@ -58,3 +58,7 @@ if (!inStep()) {
   }
   writeFileSync(stampFile, stamp);
 }
+
+// npm ci has built the addon; sources that are newer than it need another.
+const { buildAddon } = await import('../server/native/build.mjs');
+buildAddon((text) => process.stderr.write(`pgpier: ${text}\n`));

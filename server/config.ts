@@ -17,6 +17,9 @@ import { maxNodeId, type Peers } from './login/peers.ts';
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+export const nativeSettings = ['auto', 'on', 'off'] as const;
+export type NativeSetting = (typeof nativeSettings)[number];
+
 export type ConfiguredKey = { readonly kind: 'key'; readonly key: Secret } | { readonly kind: 'file'; readonly path: string };
 
 export interface Config {
@@ -59,6 +62,8 @@ export interface Config {
   readonly relays: number;
   /** Whether other processes may listen on our address too: a successor, in a rolling restart. */
   readonly reusePort: boolean;
+  /** Whether sessions without TLS are forwarded by the addon; `on`: or PgPier does not start. */
+  readonly native: NativeSetting;
   readonly limits: Limits;
   readonly peers?: Peers;
   readonly loginTimeoutMs: number;
@@ -280,6 +285,7 @@ export function readConfig(argv: readonly string[], environment: Environment): R
     ...(http && { http }),
     relays: integer('relays', 1, 1, 64),
     reusePort,
+    native: choice('native', nativeSettings, 'auto'),
     workers: integer('workers', Math.min(2, availableParallelism()), command === 'worker' ? 1 : 0, 64),
     ...(adminRole !== undefined && { adminRole }),
     namedConnectionsOnly: switched('named-connections-only'),

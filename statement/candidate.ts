@@ -38,6 +38,12 @@ for (const [first, heads] of Map.groupBy(statementHeads, ({ head }) => head.spli
   secondWords.set(hashOf(first), seconds.has(undefined) ? [] : [...seconds].map((word) => hashOf(word!)));
 }
 
+/** The same tables for the native forward path: the bits of each byte; then for each first word its hash, the count of its second words, and their hashes. */
+export const candidateTables: readonly [Uint8Array, Int32Array] = [
+  classes,
+  Int32Array.from([...secondWords].flatMap(([first, seconds]) => [first, seconds.length, ...seconds])),
+];
+
 /** The index behind blanks and comments from `at` on; -1 if a comment is too long to be looked at here. */
 function skipBlanks(bytes: Uint8Array, at: number, end: number): number {
   for (; at < end; at++) {

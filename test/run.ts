@@ -3,10 +3,11 @@
  * unless its reason is that of something that cannot exist there.
  */
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { addonPath } from '../server/native/build.mjs';
 import { isAllowedSkip, type Skip } from './skips.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -53,6 +54,15 @@ const tested = step(`tests (${files.length} files)`, process.execPath, [
   ...files,
 ]);
 if (!tested) failed.push('tests');
+
+// The forward path exists twice: what ran above went over the native one, if that is built.
+const forwardPath = ['test/wire/fuzz.test.ts', 'test/faults/flow.test.ts', 'test/faults/sessions.test.ts'];
+if (wanted.length === 0 && process.env.PGPIER_NATIVE === undefined && existsSync(addonPath())) {
+  const env = { ...process.env, PGPIER_NATIVE: 'off', PGPIER_FUZZ_WALKS: process.env.PGPIER_FUZZ_WALKS ?? '300' };
+  const args = ['--test', `--test-concurrency=${concurrency}`, '--test-timeout=180000', '--test-reporter=spec', ...forwardPath];
+  if (!step('tests of the forward path in JavaScript (PGPIER_NATIVE=off)', process.execPath, args, env))
+    failed.push('forward path in JavaScript');
+}
 
 const skips = readFileSync(skipsFile, 'utf8')
   .split('\n')

@@ -49,13 +49,15 @@ export class Lab {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  async pgpier(name: string, backend: Backend, tls: boolean): Promise<Endpoint> {
+  /** @param native which forward path; `on` fails where the addon is not built. */
+  async pgpier(name: string, backend: Backend, tls: boolean, native: 'on' | 'off'): Promise<Endpoint> {
     const { cert, key } = this.certificate;
     const proxy = await startPgpier({
       env: {
         PGPIER_BACKEND: `postgres://postgres@/postgres?host=${encodeURIComponent(backend.socketDir)}&port=${backend.port}`,
         PGPIER_TRUST_BACKEND: 'on',
         PGPIER_AUTH: 'passthrough',
+        PGPIER_NATIVE: native,
         PGPIER_SECRET_KEY: this.#secretKey,
         ...(tls && { PGPIER_TLS_CERT: cert, PGPIER_TLS_KEY: key }),
       },

@@ -30,6 +30,12 @@ export const settings = [
   { name: 'relays', value: 'N', description: 'threads that serve clients, all on one port', default: '1' },
   { name: 'reuse-port', description: 'let another PgPier listen on the same address: for a rolling restart' },
   {
+    name: 'native',
+    value: 'auto|on|off',
+    description: 'forward sessions without TLS by the native addon: where it was built; or not start without it; or never',
+    default: 'auto',
+  },
+  {
     name: 'workers',
     value: 'N',
     description: 'processes that do exports, and jobs carried out side by side; 0 leaves jobs to `pgpier worker`',

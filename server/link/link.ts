@@ -1,6 +1,6 @@
 /**
- * One end of a session: a byte stream with callback-free writes (figures: docs/performance.md). The relay knows nothing else of sockets,
- * so that a faster implementation can take this one's place.
+ * One end of a session: a byte stream with callback-free writes (figures: docs/performance.md). The relay knows nothing else of sockets:
+ * socketLink.ts has Node's, server/native/ those of the addon.
  */
 export interface Link {
   /**

@@ -11,6 +11,7 @@ const backendReadBytes = 64 * 1024;
 const tlsWaiting = 256 * 1024;
 const defaultKeepAliveMs = 60_000;
 const nothing = Buffer.alloc(0);
+const ignore = (): void => {};
 
 /**
  * For every socket of ours, accepted ones too. Without noDelay a 70 KB row waits 40 ms for an acknowledgement.
@@ -143,11 +144,19 @@ export class SocketLink implements Link {
     return untouched && this.#held.bytes === undefined && this.#held.ended === undefined;
   }
 
+  /** The socket's file descriptor; undefined where this Node does not tell it. */
+  get descriptor(): number | undefined {
+    const { _handle: handle } = this.#socket as net.Socket & { readonly _handle?: { readonly fd?: number } | null };
+    return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
+  }
+
   /** Gives the socket back, paused, for a TLS handshake on it. Errors stay caught. Bytes that Node has read and not delivered stay in the socket. */
   release(): net.Socket {
     const socket = this.#socket;
     socket.pause();
     socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
+    // Another listener, that does not hold on to this link and what it led to.
+    socket.on('error', ignore).off('error', this.#onError);
     return socket;
   }
 }

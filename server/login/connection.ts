@@ -150,13 +150,13 @@ export class Connection {
 
     client.reader.onGone = () => {};
     const ended = { client: client.reader.ended, backend: reader.ended };
-    const clientBytes = client.reader.detach();
-    const link = ended.client ? client.link : withOwnBuffer(client.link);
+    const [clientBytes, backendBytes] = [client.reader.detach(), reader.detach()];
+    const adopted = replication || ended.client || ended.backend ? undefined : options.native?.adopt(client.link, backend.link);
+    const links = adopted ?? { client: ended.client ? client.link : withOwnBuffer(client.link), backend: backend.link };
     const handle = options.startSession({
-      client: link,
-      backend: backend.link,
+      ...links,
       clientBytes,
-      backendBytes: reader.detach(),
+      backendBytes,
       parameters: greeting.parameters,
       user,
       database,
@@ -167,9 +167,9 @@ export class Connection {
     leaveAtEnd(handle, this.#places.splice(0));
     if (greeting.key) cancels.register({ pid: greeting.key.backend.pid, secret: greeting.key.secret }, handle);
     // A FIN that came with the login's last bytes: the session hears of it as of any other, after those bytes.
-    if (ended.client) endSoon(link);
-    if (ended.backend) endSoon(backend.link);
-    options.log.debug({ peer: this.#peer, ...printableWho(this.#who), tls: link.encrypted, replication }, 'logged in');
+    if (ended.client) endSoon(links.client);
+    if (ended.backend) endSoon(links.backend);
+    options.log.debug({ peer: this.#peer, ...printableWho(this.#who), tls: links.client.encrypted, replication }, 'logged in');
     return { kind: 'session', handle };
   }
 

@@ -99,6 +99,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     stopSweep();
     elsewhere.siblings?.leave();
     await closed;
+    await options.native?.closed();
   };
   return {
     address: { host: bound.address, port: bound.port },

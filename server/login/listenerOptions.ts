@@ -1,6 +1,7 @@
 /** What the listener is told at start (server/config.ts makes these from flags, environment and file). */
 import type * as net from 'node:net';
 import type { ScramVerifier } from '../../protocol/scram/verifier.ts';
+import type { NativeLinks } from '../native/nativeLinks.ts';
 import type { ClientLimits } from './clientLimits.ts';
 import type { StartSession } from './loggedIn.ts';
 import type { Peers } from './peers.ts';
@@ -91,6 +92,8 @@ export interface ListenerOptions {
   /** Asked for at each login. */
   readonly auth: () => AuthPolicy;
   readonly startSession: StartSession;
+  /** Where sessions without TLS go, if there is such a thing. */
+  readonly native?: NativeLinks;
   readonly log: LoginLog;
   /** From accept to the first ReadyForQuery; default 60 000, as PostgreSQL's authentication_timeout. */
   readonly loginTimeoutMs?: number;

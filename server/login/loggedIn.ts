@@ -1,10 +1,13 @@
 /** What the login phase hands to a session once the backend's first ReadyForQuery has been relayed. */
+import type { FastPath } from '../link/fastPath.ts';
 import type { Link } from '../link/link.ts';
 
 export interface LoggedIn {
   /** Both links come paused: set the handlers, then `resume()`. */
   readonly client: Link;
   readonly backend: Link;
+  /** Of these two links; absent where there is none. */
+  readonly fastPath?: FastPath;
   /** Bytes read from the client and not yet forwarded: messages it sent without waiting for the greeting. */
   readonly clientBytes: Buffer;
   /** Bytes read from the backend behind the first ReadyForQuery, not yet relayed. */

@@ -18,6 +18,7 @@ import type { Lifecycle } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
 import type { ClientLimits } from '../login/clientLimits.ts';
 import { type AuthPolicy, type Listener, type ListenerTls, startListener } from '../login/listener.ts';
+import { chosenForwardPath } from '../native/chosenForwardPath.ts';
 import { PasswordVerifiers } from '../passwordVerifiers.ts';
 import { catalogLogin, findServiceLogin, loginUrl, type ServiceLogin } from '../serviceLogin.ts';
 import { createStartSession } from '../session/session.ts';
@@ -114,6 +115,7 @@ export async function startRelay(
   const decide = (): Promise<AuthPolicy> => decideAuthPolicy(config, { target, verifiers, passwordless }, log);
   let policy = await decide();
   const files = withNodes && openFileProcess(withNodes, log);
+  const native = chosenForwardPath(config.native, log);
   const listener = await startListener({
     ...listen,
     ...(sharedPort && { sharedPort: { directory: join(dataDirectory, 'relays') } }),
@@ -122,6 +124,7 @@ export async function startRelay(
     ...(hosts && { hosts }),
     auth: () => policy,
     startSession: createStartSession({ catalog, workers, jobs: jobs.of, logins, log }),
+    ...(native && { native }),
     log,
     limits,
     ...(config.peers && { peers: config.peers }),

@@ -24,11 +24,23 @@ export type Sent = (typeof sent)[keyof typeof sent];
  * Where the backend stands in a COPY FROM STDIN. While `data`, it ignores Sync and Flush (COPY-3); `ended`: the client sent CopyDone or
  * CopyFail, so what follows counts again.
  */
-type CopyIn = 'none' | 'data' | 'ended';
+export type CopyIn = 'none' | 'data' | 'ended';
+
+/** All that a ledger without notes holds. */
+export interface LedgerState {
+  /** The kind of each pending entry, oldest first. */
+  readonly pending: Uint8Array;
+  readonly skipping: boolean;
+  readonly copyIn: CopyIn;
+  readonly executesSinceSync: number;
+}
+
+/** Entries that an idle session has room for; a power of two. */
+const smallest = 8;
 
 export class Ledger<N> {
-  #kinds = new Uint8Array(64);
-  #notes: (N | undefined)[] = new Array(64).fill(undefined);
+  #kinds = new Uint8Array(smallest);
+  #notes: (N | undefined)[] = new Array(smallest).fill(undefined);
   #first = 0;
   #next = 0;
   #noted = 0;
@@ -59,6 +71,19 @@ export class Ledger<N> {
   /** Whether the backend takes copy data and the client has not ended them: nothing of ours may be sent then (COPY-4). */
   get copyingIn(): boolean {
     return this.#copyIn === 'data';
+  }
+
+  /** Nothing is unanswered or half said: a ledger that begins anew would be the same. */
+  get atRest(): boolean {
+    return this.length === 0 && !this.#skipping && this.#copyIn === 'none' && this.#executesSinceSync === 0;
+  }
+
+  /** Goes on from where another ledger has come to. To be called at rest. */
+  restore(state: LedgerState): void {
+    for (const kind of state.pending) this.push(kind as Sent);
+    this.#skipping = state.skipping;
+    this.#copyIn = state.copyIn;
+    this.#executesSinceSync = state.executesSinceSync;
   }
 
   /** Whether the last entry will be answered only after a Flush or Sync. */

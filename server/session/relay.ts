@@ -1,14 +1,18 @@
 /**
  * The forward path: two independent pumps between a client and its backend (pitfalls: law 9, FLOW-2). Bytes pass in whole chunks; only
- * message heads are read. What may concern a statement of ours is cut out of the stream and shown to the `Interceptor`.
+ * message heads are read. What may concern a statement of ours is cut out of the stream and shown to the `Interceptor`. Where there is a fast path,
+ * it does the forwarding whenever nothing else is to be done, and this file the rest; path.c says the same as the two scans below.
  * Figures behind the shape of this file: docs/performance.md.
  */
 import { readReadyForQuery, type TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
 import { backendType as backend, frontendType as frontend, headLength, MessageReader } from '../../protocol/frame.ts';
 import { mayBeOwn } from '../../statement/candidate.ts';
+import type { FastPath, LeftPath } from '../link/fastPath.ts';
 import { lingeringClose } from '../link/lingeringClose.ts';
 import type { Link } from '../link/link.ts';
+import type { Interceptor, Noted } from './interceptor.ts';
 import { Ledger, type Sent, sent } from './ledger.ts';
+import { asynchronous, entryOf, namesThings, textStart } from './messageKinds.ts';
 import { PartialMessage } from './partialMessage.ts';
 
 /** Messages longer than this are not held to be looked at: they pass as they come (FRAME-3). */
@@ -17,58 +21,15 @@ export const largestHeld = 1 << 20;
 /** How much of a longer message is shown to the interceptor: enough for the names in it. */
 const giantStart = 1024;
 
-/** A ledger note. `whole`: replies to this entry are shown whole and may be swallowed; else only their types are. */
-export interface Noted {
-  readonly whole: boolean;
-}
-
-export interface Interceptor<N extends Noted> {
-  /** Whether every message that names a statement or portal must be shown, because names of ours exist. */
-  readonly engaged: boolean;
-  /**
-   * One whole client message. `forward`: it passes (its ledger entry has been pushed); `taken`: it does not; `hold`: neither it nor what follows
-   * passes until `release()`, when it is shown again.
-   */
-  clientMessage(type: number, message: Buffer): 'forward' | 'taken' | 'hold';
-  /** A message too long to be shown; its first bytes. */
-  clientGiant(type: number, start: Buffer): void;
-  /** A reply to a noted entry, after the ledger took it; `message` only for `whole` notes. */
-  reply(note: N, type: number, message: Buffer | undefined): 'relay' | 'swallow';
-  ready(status: TransactionStatus): void;
-  parameterStatus(name: string, value: string): void;
-  /** The ledger ran empty, or bytes came while held. */
-  moved(): void;
-  /** The client sent FIN; everything before it has been consumed or is held. */
-  clientEnded(): void;
-  /** The session is over; the relay closes what is left of it. `nonsense`: of the backend's, where an answer to a message of ours should be. */
-  ended(by: 'client' | 'backend' | 'proxy' | 'nonsense'): void;
-}
-
 /** Terminate. */
 const terminate = Buffer.from([frontend.terminate, 0, 0, 0, 4]);
-
-/** Client message type → what it adds to the ledger; 0: nothing. */
-const entryOf = new Uint8Array(256);
-entryOf[frontend.parse] = sent.parse;
-entryOf[frontend.bind] = sent.bind;
-entryOf[frontend.describe] = sent.describe;
-entryOf[frontend.close] = sent.close;
-entryOf[frontend.execute] = sent.execute;
-entryOf[frontend.sync] = sent.sync;
-entryOf[frontend.query] = sent.query;
-entryOf[frontend.functionCall] = sent.functionCall;
-entryOf[frontend.copyDone] = sent.copyEnd;
-entryOf[frontend.copyFail] = sent.copyEnd;
-
-/** Client message types that are shown while engaged. */
-const namesThings = new Uint8Array(256);
-for (const type of [frontend.parse, frontend.query, frontend.bind, frontend.execute, frontend.close]) namesThings[type] = 1;
 
 export class Relay<N extends Noted> {
   readonly ledger = new Ledger<N>();
   readonly #client: Link;
   readonly #backend: Link;
   readonly #interceptor: Interceptor<N>;
+  readonly #fastPath: FastPath | undefined;
   readonly #fromClient = new PartialMessage();
   readonly #fromBackend = new PartialMessage();
   /** Bytes of a passing message that have yet to come. */
@@ -84,11 +45,14 @@ export class Relay<N extends Noted> {
   #closed = false;
   /** The backend sent an error that answers nothing: its farewell (ASYNC-4). */
   #farewell = false;
+  #status: TransactionStatus = 'I';
 
-  constructor(client: Link, backendLink: Link, interceptor: Interceptor<N>) {
+  /** @param fastPath of these two links */
+  constructor(client: Link, backendLink: Link, interceptor: Interceptor<N>, fastPath?: FastPath) {
     this.#client = client;
     this.#backend = backendLink;
     this.#interceptor = interceptor;
+    this.#fastPath = fastPath;
   }
 
   /** Takes over both links, with what login read beyond its end. */
@@ -110,10 +74,63 @@ export class Relay<N extends Noted> {
     backendLink.onEnd = () => this.#close('backend');
     client.onClose = () => this.#close('client');
     backendLink.onClose = () => this.#close('backend');
-    if (backendBytes.length > 0) this.#onBackend(backendBytes);
+    if (this.#fastPath !== undefined) {
+      this.#fastPath.onLeft = (left) => this.#goOn(left);
+      this.#fastPath.onParameters = (messages) => this.#parameterStatuses(messages);
+    }
+    this.#takeBackend(backendBytes);
     if (clientBytes.length > 0) this.#onClient(clientBytes);
     if (!this.#clientBusy) backendLink.resume();
     if (!this.#backendBusy) client.resume();
+    this.#giveWay();
+  }
+
+  /** Lets the fast path forward from here, if that is all there is to do. */
+  #giveWay(): void {
+    if (this.#fastPath === undefined || this.#closed || !this.#atRest || !this.#interceptor.forwardsOnly) return;
+    this.#fastPath.begin(this.#status);
+  }
+
+  get #atRest(): boolean {
+    const whole = !this.#fromClient.pending && !this.#fromBackend.pending && this.#clientPassing === 0 && this.#backendPassing === 0;
+    const open = !this.#clientEnded && !this.#garbled && !this.holding;
+    return whole && open && !this.#clientBusy && !this.#backendBusy && this.ledger.atRest;
+  }
+
+  /** From here on every message is seen here, until the relay is at rest again. */
+  takeOver(): void {
+    const left = this.#fastPath?.leave();
+    if (left !== undefined) this.#goOn(left);
+  }
+
+  /** Goes on from where the fast path stopped. */
+  #goOn(left: LeftPath): void {
+    this.ledger.restore(left);
+    this.#clientPassing = left.clientPassing;
+    this.#backendPassing = left.backendPassing;
+    this.#clientBusy = left.clientBusy;
+    this.#backendBusy = left.backendBusy;
+    if (left.wasIdle) this.#ready('I');
+    this.#ready(left.status);
+    this.#takeBackend(left.backendBytes);
+    if (left.clientBytes.length > 0 && !this.#onClient(left.clientBytes)) this.#client.pause();
+    if (this.#clientBusy) this.#backend.pause();
+  }
+
+  #ready(status: TransactionStatus): void {
+    this.#status = status;
+    this.#interceptor.ready(status);
+  }
+
+  /** Of the last ReadyForQuery that was seen here. */
+  get status(): TransactionStatus {
+    return this.#status;
+  }
+
+  /** Nothing is unanswered, and the backend is outside a transaction. */
+  get idle(): boolean {
+    const path = this.#fastPath;
+    return path?.forwarding ? path.idle : this.ledger.length === 0 && this.#status === 'I';
   }
 
   /** Client messages wait from now on; both sockets are still read. */
@@ -256,17 +273,21 @@ export class Relay<N extends Noted> {
   }
 
   #onBackend(chunk: Buffer): boolean {
+    this.#takeBackend(chunk);
+    this.#giveWay();
+    return !this.#clientBusy;
+  }
+
+  #takeBackend(chunk: Buffer): void {
     try {
       if (this.#fromBackend.pending) for (const part of this.#fromBackend.join(chunk)) this.#scanBackend(part);
       else this.#scanBackend(chunk);
     } catch (error) {
       // What cannot be read ends its own session, never the process.
       if (!(error instanceof RangeError)) throw error;
-      this.#close('nonsense');
-      return false;
+      return this.#close('nonsense');
     }
     if (this.holding && this.ledger.length === 0) this.#interceptor.moved();
-    return !this.#clientBusy;
   }
 
   /** Reads the heads in backend bytes and relays them, but for what the interceptor swallows. */
@@ -299,18 +320,26 @@ export class Relay<N extends Noted> {
         this.#writeClient(chunk.subarray(from, position));
         this.ledger.receive(type);
         const message = chunk.subarray(position, end);
-        if (type === backend.readyForQuery) this.#interceptor.ready(readReadyForQuery(message));
+        if (type === backend.readyForQuery) this.#ready(readReadyForQuery(message));
         from = this.#interceptor.reply(note, type, message) === 'relay' ? position : end;
       } else {
         if (type === backend.parameterStatus) this.#parameterStatus(chunk.subarray(position, end));
         else if (type === backend.errorResponse && this.ledger.length === 0) this.#farewell = true;
         this.ledger.receive(type);
-        if (type === backend.readyForQuery) this.#interceptor.ready(readReadyForQuery(chunk.subarray(position, end)));
+        if (type === backend.readyForQuery) this.#ready(readReadyForQuery(chunk.subarray(position, end)));
         if (note !== undefined && !asynchronous(type)) this.#interceptor.reply(note, type, undefined);
       }
       position = end;
     }
     this.#writeClient(from === 0 && position === chunk.length ? chunk : chunk.subarray(from, position));
+  }
+
+  #parameterStatuses(messages: Buffer): void {
+    for (let position = 0; position < messages.length; ) {
+      const end = position + 1 + messages.readInt32BE(position + 1);
+      this.#parameterStatus(messages.subarray(position, end));
+      position = end;
+    }
   }
 
   #parameterStatus(message: Buffer): void {
@@ -348,16 +377,4 @@ export class Relay<N extends Noted> {
     if (this.#clientBusy) this.#client.onDrain = () => void lingeringClose(this.#client);
     else void lingeringClose(this.#client);
   }
-}
-
-/** Messages that come between any two others and complete nothing (ASYNC-1). */
-function asynchronous(type: number): boolean {
-  return type === backend.noticeResponse || type === backend.notificationResponse || type === backend.parameterStatus;
-}
-
-/** Where the text of a Query or Parse begins; in a Parse it stands behind the statement's name. */
-function textStart(type: number, chunk: Buffer, position: number): number {
-  const body = position + headLength;
-  if (type === frontend.query) return body;
-  return chunk[body] === 0 ? body + 1 : chunk.indexOf(0, body) + 1;
 }

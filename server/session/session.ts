@@ -13,10 +13,11 @@ import { classifyText } from './classifyText.ts';
 import type { Conversation, Note, Verdict } from './conversation.ts';
 import { ExtendedQuery } from './extendedQuery.ts';
 import { type Answer, flush, Injection, Question, refusedQuery } from './injection.ts';
+import type { Interceptor } from './interceptor.ts';
 import { sent } from './ledger.ts';
 import { type NameNote, OwnNames } from './ownNames.ts';
 import { passThrough } from './passThrough.ts';
-import { type Interceptor, Relay } from './relay.ts';
+import { Relay } from './relay.ts';
 import { runSimpleQuery } from './simpleQuery.ts';
 import type { Services } from './statementRun.ts';
 
@@ -50,8 +51,8 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   readonly names = new OwnNames();
   readonly parameters: Map<string, string>;
   readonly done: Promise<void>;
-  status: TransactionStatus = 'I';
-  readonly #loggedIn: LoggedIn;
+  readonly #links: Pick<LoggedIn, 'client' | 'backend'>;
+  readonly #forwardCancel: LoggedIn['forwardCancel'];
   readonly #extended: ExtendedQuery;
   readonly #injection = new Injection();
   #phase: Phase = { kind: 'relaying' };
@@ -64,13 +65,16 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
 
   constructor(services: Services, loggedIn: LoggedIn) {
     this.services = services;
-    this.#loggedIn = loggedIn;
+    // Not all of it: what login read beyond its end would stay for as long as the session.
+    const { client, backend: backendLink, forwardCancel } = loggedIn;
+    this.#links = { client, backend: backendLink };
+    this.#forwardCancel = forwardCancel;
     this.parameters = loggedIn.parameters;
     this.done = new Promise((resolve) => {
       this.#resolveDone = resolve;
     });
     this.#extended = new ExtendedQuery(this);
-    this.relay = new Relay<Note>(loggedIn.client, loggedIn.backend, this);
+    this.relay = new Relay<Note>(client, backendLink, this, loggedIn.fastPath);
     this.relay.start(loggedIn.clientBytes, loggedIn.backendBytes);
   }
 
@@ -78,6 +82,10 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
 
   get engaged(): boolean {
     return this.relay.ledger.noted > 0 || !this.names.empty;
+  }
+
+  get forwardsOnly(): boolean {
+    return !this.engaged && this.#phase.kind === 'relaying' && !this.#draining;
   }
 
   clientMessage(type: number, message: Buffer): Verdict {
@@ -121,7 +129,6 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   }
 
   ready(status: TransactionStatus): void {
-    this.status = status;
     if (status === 'I') {
       this.names.forgetPortals();
       this.#id = undefined;
@@ -169,6 +176,10 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   get id(): string {
     this.#id ??= randomUUID();
     return this.#id;
+  }
+
+  get status(): TransactionStatus {
+    return this.relay.status;
   }
 
   get cancelling(): boolean {
@@ -252,7 +263,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
     }
     this.#cancels++;
     try {
-      await this.#loggedIn.forwardCancel();
+      await this.#forwardCancel();
     } finally {
       this.#cancels--;
       this.moved();
@@ -261,25 +272,27 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
 
   drain(): Promise<void> {
     this.#draining = true;
+    this.relay.takeOver();
     this.#leaveIfIdle();
     return this.done;
   }
 
   destroy(): void {
-    this.#loggedIn.client.destroy();
-    this.#loggedIn.backend.destroy();
+    this.#links.client.destroy();
+    this.#links.backend.destroy();
   }
 
   idleMark(): number | undefined {
-    return this.#idle ? this.#loggedIn.client.bytesRead : undefined;
+    return this.#idle ? this.#links.client.bytesRead : undefined;
   }
 
   endIdle(): void {
+    this.relay.takeOver();
     this.#leaveIfIdle('idleTimeout');
   }
 
   get #idle(): boolean {
-    return this.#phase.kind === 'relaying' && this.relay.ledger.length === 0 && this.status === 'I';
+    return this.#phase.kind === 'relaying' && this.relay.idle;
   }
 
   #leaveIfIdle(why: 'shuttingDown' | 'idleTimeout' = 'shuttingDown'): void {

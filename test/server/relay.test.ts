@@ -7,8 +7,9 @@ import { noticeResponse } from '../../protocol/backend/errorResponse.ts';
 import { readyForQuery } from '../../protocol/backend/readyForQuery.ts';
 import { frontendType, MessageWriter } from '../../protocol/frame.ts';
 import type { Link } from '../../server/link/link.ts';
+import type { Interceptor, Noted } from '../../server/session/interceptor.ts';
 import { sent } from '../../server/session/ledger.ts';
-import { type Interceptor, largestHeld, type Noted, Relay } from '../../server/session/relay.ts';
+import { largestHeld, Relay } from '../../server/session/relay.ts';
 
 /** A link whose other end is the test: what was written is kept, `arrive` delivers. */
 class FakeLink implements Link {
@@ -68,6 +69,7 @@ const kinds = new Map<number, (typeof sent)[keyof typeof sent]>([
 function recorder(): Recorder {
   return {
     engaged: false,
+    forwardsOnly: true,
     shown: [],
     verdict: 'forward',
     clientMessage(type, message) {

@@ -57,6 +57,8 @@ export async function startPgpier(options: PgpierOptions = {}): Promise<Pgpier> 
       PGPIER_LISTEN: '127.0.0.1:0',
       PGPIER_DATA: join(home, 'data'),
       PGPIER_EXTERNAL_DIR: externalDirectory,
+      // Which forward path is tested is for whoever runs the tests to say.
+      ...(process.env.PGPIER_NATIVE !== undefined && { PGPIER_NATIVE: process.env.PGPIER_NATIVE }),
       ...(backend ? { PGPIER_BACKEND: backendUri(backend), PGPIER_TRUST_BACKEND: 'on' } : {}),
       ...options.env,
     },
