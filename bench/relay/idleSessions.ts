@@ -66,9 +66,7 @@ function openSession({ port, tls }: Endpoint, sessions: Socket[]): Promise<void>
     if (!tls) return talk(socket);
     socket.write(sslRequest);
     socket.once('data', () => {
-      const encrypted = connectTls({ socket, rejectUnauthorized: false }, () =>
-        talk(encrypted),
-      );
+      const encrypted = connectTls({ socket, rejectUnauthorized: false }, () => talk(encrypted));
       encrypted.on('error', reject);
     });
   });

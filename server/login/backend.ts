@@ -32,13 +32,17 @@ export function backendUnreachable(reason: string, cause?: unknown): PgPierError
 /** Rejects with PgPierError `backendUnreachable`. */
 export async function connectBackend(target: BackendTarget, signal: AbortSignal): Promise<BackendConnection> {
   const timeoutMs = target.connectTimeoutMs ?? 10_000;
-  const deadline = AbortSignal.timeout(timeoutMs);
+  // Not AbortSignal.timeout, which nothing can end before its time: a burst of logins would leave thousands.
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), timeoutMs);
   try {
-    return await connect(target, undefined, AbortSignal.any([signal, deadline]));
+    return await connect(target, undefined, AbortSignal.any([signal, deadline.signal]));
   } catch (error) {
     if (error instanceof PgPierError) throw error;
-    if (deadline.aborted) throw backendUnreachable('timeout expired', error);
+    if (deadline.signal.aborted) throw backendUnreachable('timeout expired', error);
     throw backendUnreachable(publicReason(error), error);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

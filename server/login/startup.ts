@@ -106,14 +106,12 @@ function refuseSmuggled(leg: ClientLeg, request: string): void {
 
 async function upgrade(leg: ClientLeg, tls: ListenerEncryption, direct: boolean): Promise<Startup | undefined> {
   const { onGone } = leg.reader;
+  if (!direct) {
+    leg.link.write(Buffer.from('S'));
+    await leg.reader.need(1);
+  }
   const read = leg.reader.detach();
-  const socket = leg.link.release();
-  if (direct) socket.unshift(read);
-  else if (socket.readableLength > 0) {
-    socket.destroy();
-    return { kind: 'close', reason: 'unencrypted data behind SSLRequest' };
-  } else socket.write('S');
-  const handshake = await acceptTls(socket, tls);
+  const handshake = await acceptTls(leg.link.release(), read, tls);
   if (handshake.kind === 'failed') return { kind: 'close', reason: `TLS handshake failed: ${handshake.error?.message ?? 'closed'}` };
   leg.link = new SocketLink(handshake.socket);
   leg.reader = new LinkReader(leg.link, 'client');

@@ -54,8 +54,22 @@ export type Handshake =
   | { readonly kind: 'done'; readonly socket: tls.TLSSocket; readonly alpn: boolean; readonly certificates: Certificates }
   | { readonly kind: 'failed'; readonly error?: Error };
 
-/** The server's side of a handshake. Bytes of it that were read already must have been `unshift`ed to the socket. Never rejects; has no time limit of its own. */
-export function acceptTls(socket: net.Socket, { context, asksCertificate }: ListenerEncryption): Promise<Handshake> {
+/**
+ * A session's buffer for encrypted bytes is made by Node as large as what it is given first, but at least 1 KiB: for a read of its own from the socket 64 KiB. What
+ * fits leaves it at that; longer messages get 16 KiB when they come.
+ */
+const pieceLength = 1000;
+
+/** What Node's own code calls for bytes that were `unshift`ed to the socket, all at once. */
+interface Receiving {
+  readonly _handle: { receive?(encrypted: Buffer): void } | null;
+}
+
+/**
+ * The server's side of a handshake. Never rejects; has no time limit of its own.
+ * @param read the beginning of it, which was read already: 1 byte at least
+ */
+export function acceptTls(socket: net.Socket, read: Buffer, { context, asksCertificate }: ListenerEncryption): Promise<Handshake> {
   return new Promise((resolve) => {
     const secured = new tls.TLSSocket(socket, {
       isServer: true,
@@ -81,6 +95,13 @@ export function acceptTls(socket: net.Socket, { context, asksCertificate }: List
       const certificates = { own: secured.getX509Certificate()?.raw, client: clientCertificate(secured, asksCertificate) };
       resolve({ kind: 'done', socket: secured, alpn: secured.alpnProtocol === alpn, certificates });
     });
+    const handle = (): Receiving['_handle'] => (secured as unknown as Receiving)._handle;
+    if (!handle()?.receive) socket.unshift(read);
+    // Behind Node's own first step, which sets the socket up.
+    else
+      process.nextTick(() => {
+        for (let from = 0; from < read.length; from += pieceLength) handle()?.receive?.(read.subarray(from, from + pieceLength));
+      });
   });
 }
 
