@@ -30,8 +30,8 @@ export interface Item {
 /** A PostgreSQL for this check alone, started anew for each run, with PgPier before it. */
 export interface OwnServer {
   readonly postgres: Omit<PostgresOptions, 'version'>;
-  /** With certificates for PostgreSQL and PgPier, and PgPier's way to PostgreSQL encrypted, too; roles log in as `hba` says, `postgres` with the password `secret`. */
-  readonly tls?: true;
+  /** With certificates for PostgreSQL and PgPier. `everywhere`: PgPier's way to PostgreSQL is encrypted, too, and `postgres` has the password `secret`. */
+  readonly tls?: 'clients' | 'everywhere';
   /** More PGPIER_… variables. */
   readonly pgpier?: Readonly<Record<string, string>>;
   /** SQL for psql in the check's database, by the superuser on PostgreSQL itself. */

@@ -50,7 +50,8 @@ export async function startServers(side?: Endpoint['name'], needs: OwnServer = s
         ...(port && side === 'pgpier' && { PGPIER_LISTEN: `127.0.0.1:${port}` }),
         // As clients do, by TCP: pg_hba.conf may ask otherwise at the socket.
         PGPIER_BACKEND: `postgres://postgres@127.0.0.1:${postgres.port}/postgres`,
-        ...(certificate && encrypted(postgres, certificate)),
+        ...(certificate && { PGPIER_TLS_CERT: certificate.certFile, PGPIER_TLS_KEY: certificate.keyFile }),
+        ...(certificate && tls === 'everywhere' && encrypted(postgres, certificate)),
         ...needs.pgpier,
       },
     });
@@ -72,14 +73,12 @@ export async function startServers(side?: Endpoint['name'], needs: OwnServer = s
   }
 }
 
-/** PgPier with TLS on both sides, and a login of its own that has a password like everybody's. */
-function encrypted({ socketDir, port }: Postgres, { certFile, keyFile }: Certificate): Record<string, string> {
+/** PgPier with TLS towards PostgreSQL, and a login of its own that has a password like everybody's. */
+function encrypted({ socketDir, port }: Postgres, { certFile }: Certificate): Record<string, string> {
   const sql = "alter role postgres password 'secret'";
   execFileSync(programPath('psql'), ['-Xq', '-h', socketDir, '-p', String(port), '-U', 'postgres', '-c', sql]);
   return {
     PGPIER_BACKEND: `postgres://postgres:secret@localhost:${port}/postgres?sslmode=verify-full&sslrootcert=${encodeURIComponent(certFile)}`,
     PGPIER_TRUST_BACKEND: 'off',
-    PGPIER_TLS_CERT: certFile,
-    PGPIER_TLS_KEY: keyFile,
   };
 }

@@ -25,7 +25,7 @@ export const nodePostgres: Check = {
   description: `node-postgres ${clone.version}'s integration tests, a file an item, in text and in binary mode`,
   missing: () => missingClone(clone),
   prepare: () => void built(),
-  server: { postgres: { hba }, preparation, tls: true, pgpier: { PGPIER_TRUST_BACKEND: 'on' } },
+  server: { postgres: { hba }, preparation, tls: 'clients' },
   run: (endpoint) => suite(endpoint, () => true),
   rerun: (endpoint, names) => suite(endpoint, (name) => names.includes(name)),
 };

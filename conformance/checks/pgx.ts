@@ -42,7 +42,7 @@ export const pgxTls: Check = {
   description: `pgx ${module.version}'s own tests through TLS, logins by SCRAM with channel binding where pgx itself sees the TLS`,
   missing: () => missingCommand('go', 'openssl'),
   prepare: () => void goModule(module),
-  server: { postgres: { hba: hbaTls }, preparation, tls: true },
+  server: { postgres: { hba: hbaTls }, preparation, tls: 'everywhere' },
   run: (endpoint) => goTest(endpoint, module, encrypted(endpoint)),
   rerun: (endpoint, names) => goTest(endpoint, module, encrypted(endpoint), [goRunPattern(names)]),
 };

@@ -1,4 +1,4 @@
-/** psycopg 3's own tests, pipeline mode and the pool among them, plain and through TLS. */
+/** psycopg 3's own tests, pipeline mode among them, plain and through TLS. */
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Check, Endpoint, Item, OwnServer } from '../check.ts';
@@ -24,15 +24,15 @@ function check(name: string, how: string, server: OwnServer, dsn: (endpoint: End
   };
   return {
     name,
-    description: `psycopg ${clone.version}'s own tests but those marked as timing, pipeline mode and the pool among them, ${how}`,
+    description: `psycopg ${clone.version}'s own tests, pipeline mode among them, but those marked slow or timing and those of the pool, ${how}`,
     missing: () => missingCommand('python3', 'git') || missingClone(clone),
     prepare() {
       cloned(clone);
       pythonEnvironment('psycopg');
     },
     server,
-    // `timing`: "can fail on cheese hardware". tests/crdb would only skip.
-    run: (endpoint) => suite(endpoint, ['-m', 'not timing', '--ignore=tests/crdb', 'tests']),
+    // `timing`: "can fail on cheese hardware". The pool's tests are of threads and clocks, not of the server; those of tests/crdb would only skip.
+    run: (endpoint) => suite(endpoint, ['-m', 'not timing and not slow', '--ignore=tests/crdb', '--ignore=tests/pool', 'tests']),
     rerun: (endpoint, names) => suite(endpoint, pytestNames(names)),
   };
 }
@@ -47,7 +47,7 @@ export const psycopg = check(
 export const psycopgTls = check(
   'psycopg-tls',
   'through TLS, each login by SCRAM with channel binding',
-  { postgres: { hba: hbaTls, settings }, tls: true },
+  { postgres: { hba: hbaTls, settings }, tls: 'everywhere' },
   ({ port, user, database, rootCertificate }) =>
     `host=localhost port=${port} user=${user} dbname=${database} password=secret sslmode=verify-full sslrootcert=${rootCertificate} channel_binding=require`,
 );
