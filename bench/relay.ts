@@ -82,9 +82,9 @@ async function forwardPath(): Promise<void> {
   }
 }
 
-/** Both forward paths; under TLS there is the one in JavaScript alone. */
+/** Both forward paths; under TLS there is one alone, whose backend leg is native where that is built. */
 async function pgpiers(tls: boolean, backend: Backend): Promise<Endpoint[]> {
-  if (tls) return [await lab.pgpier('pgpier-tls', backend, tls, 'off')];
+  if (tls) return [await lab.pgpier('pgpier-tls', backend, tls, hasAddon ? 'on' : 'off')];
   const native = hasAddon ? [await lab.pgpier('pgpier-native', backend, tls, 'on')] : [];
   return [...native, await lab.pgpier('pgpier-js', backend, tls, 'off')];
 }
