@@ -243,6 +243,8 @@ export const outsideErrors = {
     text: 'what was sent of the object is gone: "{path}"',
     hint: 'Another writer finished an object of the same name meanwhile.',
   },
+  storageObjectExists: { sqlstate: '58P02', text: 'an object of that name is there already: "{path}"' },
+  storageConditionUnknown: { sqlstate: '0A000', text: '{location} cannot make an object only where there is none' },
   storageCanceled: { sqlstate: '57014', text: 'canceled while waiting for {location}' },
   addressNotAllowed: { sqlstate: '42501', text: 'connecting to {address} is not allowed: it is {reason}' },
   locationNotAllowed: {

@@ -83,7 +83,7 @@ async function answer(connection: Omit<Call, 'values'>, settings: StorageSetting
 /** An object from the other node. Unless the end says that it is whole, no trace stays. */
 async function receive(storage: Storage, { values, request, response, signal }: Call): Promise<void> {
   // Not by the signal: what a broken connection began is taken back all the same.
-  const writer = await storage.write(values.get('path') ?? '');
+  const writer = await storage.write(values.get('path') ?? '', { ifAbsent: values.has('ifAbsent') });
   try {
     response.writeContinue();
     for await (const chunk of request) await writer.write(chunk as Buffer);

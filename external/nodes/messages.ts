@@ -19,6 +19,7 @@ export interface NodeValues {
   /** The URI's path. */
   readonly base?: string;
   readonly path?: string;
+  readonly ifAbsent?: true;
   readonly prefix?: string;
   readonly after?: string | undefined;
   readonly start?: number | undefined;

@@ -4,7 +4,7 @@ import { PgPierError } from '../../errors.ts';
 import { readBody, watched } from '../storage/body.ts';
 import type { NodelocalUri } from '../storage/nodelocalUri.ts';
 import { checkObjectPath } from '../storage/path.ts';
-import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from '../storage/storage.ts';
+import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject, WriteOptions } from '../storage/storage.ts';
 import { Exchange, silentMilliseconds } from './exchange.ts';
 import { ends, endTrailer, type NodeOperation, type NodeValues, readErrorTrailer } from './messages.ts';
 import { RemoteWriter } from './remoteWriter.ts';
@@ -49,8 +49,8 @@ class RemoteFolder implements Storage {
     this.#exchange = exchange;
   }
 
-  async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
-    const object = { base: this.#base, path: checkObjectPath(path) };
+  async write(path: string, { signal, ifAbsent = false }: WriteOptions = {}): Promise<StorageWriter> {
+    const object = { base: this.#base, path: checkObjectPath(path), ...(ifAbsent && { ifAbsent }) };
     return RemoteWriter.begin(this.#exchange, object, this.location, signal);
   }
 

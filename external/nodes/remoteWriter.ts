@@ -19,7 +19,7 @@ export class RemoteWriter implements StorageWriter {
   /** Resolves when the other node has made the file that it writes to. */
   static async begin(
     exchange: Exchange,
-    object: { readonly base: string; readonly path: string },
+    object: { readonly base: string; readonly path: string; readonly ifAbsent?: true },
     location: string,
     signal: AbortSignal | undefined,
   ): Promise<RemoteWriter> {

@@ -15,7 +15,7 @@ import { readBody } from './body.ts';
 import { PartWriter } from './partWriter.ts';
 import { checkObjectPath } from './path.ts';
 import { refusesCredentials } from './refusedCredentials.ts';
-import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject, WriteOptions } from './storage.ts';
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -49,10 +49,12 @@ class AzureStorage implements Storage {
     this.location = `azure://${uri.container}${uri.prefix === '' ? '' : `/${uri.prefix}`}`;
   }
 
-  async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
+  async write(path: string, { signal, ifAbsent = false }: WriteOptions = {}): Promise<StorageWriter> {
     const name = this.#name(path);
     const request = this.#request('write', path, signal);
-    return new PartWriter(azureUpload((run) => this.#attempt(request, (container) => run(container.getBlockBlobClient(name))), request));
+    const send = <T>(run: (blob: BlockBlobClient) => Promise<T>) =>
+      this.#attempt(request, (container) => run(container.getBlockBlobClient(name)));
+    return new PartWriter(azureUpload(send, request, ifAbsent));
   }
 
   async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {

@@ -3,7 +3,7 @@ import type { ErrorName, PgPierError } from '../../errors.ts';
 import { type AzureRequest, azureError } from '../azure/errors.ts';
 
 export function azureBlobError(error: unknown, request: AzureRequest): PgPierError {
-  return azureError(error, request, 'Azure Blob Storage', byCode);
+  return azureError(error, request, 'Azure Blob Storage', request.operation === 'write' ? byCodeOfWrites : byCode);
 }
 
 const byCode: Readonly<Record<string, ErrorName>> = {
@@ -30,4 +30,11 @@ const byCode: Readonly<Record<string, ErrorName>> = {
   BlockCountExceedsLimit: 'storageTooLarge',
   // A block that was sent and is gone: somebody else's Put Block List of the same name dropped it.
   InvalidBlockList: 'storageOvertaken',
+};
+
+/** Writing has one condition alone. */
+const byCodeOfWrites: Readonly<Record<string, ErrorName>> = {
+  ...byCode,
+  BlobAlreadyExists: 'storageObjectExists',
+  ConditionNotMet: 'storageObjectExists',
 };

@@ -29,7 +29,8 @@ export function begunOf(id: string): Date | undefined {
 type SendBy = <T>(run: (blob: BlockBlobClient) => Promise<T>) => Promise<T>;
 
 /** Up to 2.8 TiB. */
-export function azureUpload(sendBy: SendBy, request: AzureRequest): PartUpload {
+export function azureUpload(sendBy: SendBy, request: AzureRequest, ifAbsent: boolean): PartUpload {
+  const condition = ifAbsent ? { conditions: { ifNoneMatch: '*' } } : {};
   const begun = Date.now();
   const writer = randomBytes(8);
   const idOf = (number: number) => blockId(begun, writer, number);
@@ -42,7 +43,7 @@ export function azureUpload(sendBy: SendBy, request: AzureRequest): PartUpload {
     partSize: growingPartSize,
 
     async put(body, signal) {
-      const options = { abortSignal: signal, blobHTTPHeaders: { blobContentMD5: md5(body) } };
+      const options = { ...condition, abortSignal: signal, blobHTTPHeaders: { blobContentMD5: md5(body) } };
       await sendBy((blob) => blob.upload(body, body.length, options));
     },
 
@@ -56,7 +57,7 @@ export function azureUpload(sendBy: SendBy, request: AzureRequest): PartUpload {
 
     async complete(signal) {
       const ids = Array.from({ length: parts }, (_, index) => idOf(index + 1));
-      await sendBy((blob) => blob.commitBlockList(ids, { abortSignal: signal }));
+      await sendBy((blob) => blob.commitBlockList(ids, { ...condition, abortSignal: signal }));
     },
 
     /** A block that was cut off may still be on its way inside the server: it is looked for twice more. */

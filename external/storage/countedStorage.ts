@@ -1,5 +1,5 @@
 /** A storage whose bytes are counted: those that callers give to it and get from it, whatever it does to bring them through. */
-import type { ReadOptions, Storage, StorageWriter, StoredObject } from './storage.ts';
+import type { ReadOptions, Storage, StorageWriter, StoredObject, WriteOptions } from './storage.ts';
 
 /** Bytes so far. */
 export interface Bytes {
@@ -7,15 +7,13 @@ export interface Bytes {
   read: number;
 }
 
-type Signal = { readonly signal?: AbortSignal };
-
 /** @param bytes is counted up */
 export function countBytes(storage: Storage, bytes: Bytes): Storage {
   return {
     get location() {
       return storage.location;
     },
-    async write(path: string, options?: Signal): Promise<StorageWriter> {
+    async write(path: string, options?: WriteOptions): Promise<StorageWriter> {
       const writer = await storage.write(path, options);
       return {
         async write(chunk) {

@@ -7,7 +7,7 @@ import { PgPierError } from '../../errors.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
 import { samePlace } from './place.ts';
 import { refusesCredentials } from './refusedCredentials.ts';
-import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject, WriteOptions } from './storage.ts';
 import { openStorage } from './storages.ts';
 
 export interface Follower {
@@ -84,7 +84,7 @@ class Following implements FollowedStorage {
     this.#storage = await openStorage(this.#target, this.#settings, this.#others);
   }
 
-  async write(path: string, options?: Signal): Promise<StorageWriter> {
+  async write(path: string, options?: WriteOptions): Promise<StorageWriter> {
     const writer = await this.#run((storage) => storage.write(path, options));
     return {
       write: async (chunk) => {

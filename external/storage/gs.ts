@@ -15,7 +15,7 @@ import { gsUpload } from './gsUpload.ts';
 import { type GsUri, parseGsUri } from './gsUri.ts';
 import { PartWriter } from './partWriter.ts';
 import { checkObjectPath } from './path.ts';
-import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject, WriteOptions } from './storage.ts';
 
 const googleEndpoint = 'https://storage.googleapis.com';
 /** Google's limit, in bytes of UTF-8. */
@@ -65,10 +65,12 @@ class GsStorage implements Storage {
     this.#client = new GoogleClient({ endpoint: this.#endpoint, provider }, this.#session(uri, trusted), others);
   }
 
-  async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
+  async write(path: string, { signal, ifAbsent = false }: WriteOptions = {}): Promise<StorageWriter> {
     const name = this.#name(path);
     const request = this.#request('write', path, signal);
-    return new PartWriter(gsUpload({ client: this.#client, bucket: this.#bucket, name, billing: () => this.#billing(), request }));
+    return new PartWriter(
+      gsUpload({ client: this.#client, bucket: this.#bucket, name, billing: () => this.#billing(), ifAbsent, request }),
+    );
   }
 
   async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {

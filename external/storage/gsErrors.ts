@@ -36,7 +36,8 @@ function refusal({ status, code, bucketMissing }: GoogleFailure, request: GsRequ
       return fail(objects && !bucketMissing ? 'storageObjectMissing' : 'storageBucketMissing');
     }
     case 412:
-      return fail('storageChanged');
+      // Writing has one condition alone.
+      return fail(operation === 'write' ? 'storageObjectExists' : 'storageChanged');
     case 413:
       return fail('storageTooLarge');
     default:

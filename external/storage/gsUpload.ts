@@ -21,11 +21,14 @@ export interface GsObject {
   readonly name: string;
   /** `userProject=…&` or nothing. */
   billing(): string;
+  readonly ifAbsent: boolean;
   readonly request: GsRequest;
 }
 
 /** Up to 5 TiB. */
-export function gsUpload({ client, bucket, name, billing, request }: GsObject): PartUpload {
+export function gsUpload({ client, bucket, name, billing, ifAbsent, request }: GsObject): PartUpload {
+  // Generation 0 is no object.
+  const condition = ifAbsent ? '&ifGenerationMatch=0' : '';
   const { location, endpoint } = request;
   const objects = `/storage/v1/b/${encodeURIComponent(bucket)}/o`;
   const fields = 'fields=size,crc32c,generation';
@@ -96,7 +99,7 @@ export function gsUpload({ client, bucket, name, billing, request }: GsObject): 
       const head = `--${boundary}\r\ncontent-type: application/json\r\n\r\n${metadata}\r\n--${boundary}\r\ncontent-type: application/octet-stream\r\n\r\n`;
       const answer = await client.send({
         method: 'POST',
-        url: `/upload${objects}?${billing()}uploadType=multipart&${fields}`,
+        url: `/upload${objects}?${billing()}uploadType=multipart${condition}&${fields}`,
         headers: { 'content-type': `multipart/related; boundary=${boundary}` },
         body: [Buffer.from(head), body, Buffer.from(`\r\n--${boundary}--\r\n`)],
         signal,
@@ -107,7 +110,7 @@ export function gsUpload({ client, bucket, name, billing, request }: GsObject): 
     async begin() {
       const answer = await client.send({
         method: 'POST',
-        url: `/upload${objects}?${billing()}uploadType=resumable&name=${encodeURIComponent(name)}&${fields}`,
+        url: `/upload${objects}?${billing()}uploadType=resumable&name=${encodeURIComponent(name)}${condition}&${fields}`,
         headers: { 'x-upload-content-type': 'application/octet-stream' },
       });
       answer.resume();

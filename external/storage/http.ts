@@ -10,7 +10,7 @@ import { discard, type HttpTarget, send } from './httpRequest.ts';
 import type { HttpEndpoint } from './httpUri.ts';
 import { HttpWriter } from './httpWriter.ts';
 import { checkObjectPath } from './path.ts';
-import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject, WriteOptions } from './storage.ts';
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -31,8 +31,8 @@ class HttpStorage implements Storage {
     this.#fresh = { uri, egress: fresh };
   }
 
-  async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
-    return new HttpWriter({ whole: this.#target, streamed: this.#fresh, request: this.#request('write', path, signal) });
+  async write(path: string, { signal, ifAbsent = false }: WriteOptions = {}): Promise<StorageWriter> {
+    return new HttpWriter({ whole: this.#target, streamed: this.#fresh, ifAbsent, request: this.#request('write', path, signal) });
   }
 
   async *read(path: string, options: ReadOptions = {}): AsyncIterable<Buffer> {

@@ -63,7 +63,8 @@ export function answerError(status: number, target: string | undefined, request:
     case 411:
       return new PgPierError('httpLengthRequired', { endpoint });
     case 412:
-      return new PgPierError('storageChanged', values);
+      // Writing has one condition alone.
+      return new PgPierError(operation === 'write' ? 'storageObjectExists' : 'storageChanged', values);
     case 413:
       return new PgPierError('storageTooLarge', values);
     case 429:

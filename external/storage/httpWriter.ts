@@ -15,6 +15,8 @@ export interface HttpObject {
   readonly whole: HttpTarget;
   /** Connections that have served nobody. */
   readonly streamed: HttpTarget;
+  /** Asked of the server; one that does not know the condition replaces what is there. */
+  readonly ifAbsent: boolean;
   readonly request: HttpOperation;
 }
 
@@ -30,7 +32,10 @@ type State =
   | { readonly kind: 'finished' }
   | { readonly kind: 'aborted' };
 
-const headers = { 'content-type': 'application/octet-stream' };
+const headersOf = ({ ifAbsent }: HttpObject) => ({
+  'content-type': 'application/octet-stream',
+  ...(ifAbsent && { 'if-none-match': '*' }),
+});
 
 export class HttpWriter implements StorageWriter {
   readonly #object: HttpObject;
@@ -52,7 +57,7 @@ export class HttpWriter implements StorageWriter {
       state.chunks.push(chunk);
       state.bytes += chunk.length;
       if (state.bytes <= inMemory) return;
-      const upload = begin(this.#object.streamed, this.#request, { ...headers, 'transfer-encoding': 'chunked' });
+      const upload = begin(this.#object.streamed, this.#request, { ...headersOf(this.#object), 'transfer-encoding': 'chunked' });
       this.#state = { kind: 'streaming', ...upload };
       this.#closed = new Promise((resolve) => upload.outgoing.once('close', resolve));
       await this.#pass(upload, state.chunks);
@@ -66,7 +71,7 @@ export class HttpWriter implements StorageWriter {
         await this.#accepted(await unlessSilent(state.outgoing, state.answer));
       } else {
         const { chunks: body, bytes } = state;
-        discard(await send(this.#object.whole, this.#request, { ...headers, 'content-length': bytes }, { body }));
+        discard(await send(this.#object.whole, this.#request, { ...headersOf(this.#object), 'content-length': bytes }, { body }));
       }
       this.#state = { kind: 'finished' };
     });

@@ -1,12 +1,12 @@
 /** `nodelocal://`: files below the external directory of the machine that does the work. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 import { PgPierError } from '../../errors.ts';
 import { Folder } from './nodelocalFolder.ts';
 import type { NodelocalUri } from './nodelocalUri.ts';
 import { checkObjectPath } from './path.ts';
-import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject, WriteOptions } from './storage.ts';
 
 /** Name of a file in the making: this, 16 hex digits, `-`, the object's name. Such names are nobody's objects. */
 const partialPrefix = '.pgpier-partial-';
@@ -30,7 +30,7 @@ export class NodelocalStorage implements Storage {
     this.location = `nodelocal://${host}/${segments.join('/')}`;
   }
 
-  async write(path: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<StorageWriter> {
+  async write(path: string, { signal, ifAbsent = false }: WriteOptions = {}): Promise<StorageWriter> {
     const { folders, name } = this.#split(path);
     if (Buffer.byteLength(name) > longestName) throw new PgPierError('storageNameTooLong', { path });
     return await this.#run('write', path, async () => {
@@ -40,7 +40,7 @@ export class NodelocalStorage implements Storage {
         const partial = `${partialPrefix}${randomBytes(8).toString('hex')}-${name}`;
         const handle = await open(folder.entry(partial), constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
         const run = <T>(work: () => Promise<T>) => this.#run('write', path, work);
-        return new NodelocalWriter({ folder, handle, partial, name, path, location: this.location, signal, run });
+        return new NodelocalWriter({ folder, handle, partial, name, path, ifAbsent, location: this.location, signal, run });
       } catch (error) {
         await folder.close();
         throw error;
@@ -237,6 +237,7 @@ interface Writing {
   readonly partial: string;
   readonly name: string;
   readonly path: string;
+  readonly ifAbsent: boolean;
   readonly location: string;
   readonly signal: AbortSignal | undefined;
   run<T>(work: () => Promise<T>): Promise<T>;
@@ -260,24 +261,33 @@ class NodelocalWriter implements StorageWriter {
   }
 
   async finish(): Promise<void> {
-    const { folder, handle, partial, name, path, signal, location, run } = this.#writing;
+    const { folder, handle, signal, location, run } = this.#writing;
     throwIfCanceled(signal, location);
     this.#requireOpen();
     await run(async () => {
       await handle.sync();
-      try {
-        await rename(folder.entry(partial), folder.entry(name));
-      } catch (error) {
-        // A folder of that name: a file system cannot hold both, unlike S3.
-        if (['EISDIR', 'ENOTEMPTY', 'EEXIST', 'EPERM'].includes(String((error as NodeJS.ErrnoException).code))) {
-          throw new PgPierError('storageNotFile', { path });
-        }
-        throw error;
-      }
+      await this.#putInPlace();
       this.#state = 'finished';
       await folder.sync();
     });
     await this.#close();
+  }
+
+  async #putInPlace(): Promise<void> {
+    const { folder, partial, name, path, ifAbsent } = this.#writing;
+    const [from, to] = [folder.entry(partial), folder.entry(name)];
+    try {
+      if (!ifAbsent) return await rename(from, to);
+      // Unlike a rename, a second name is never given over another file's.
+      await link(from, to);
+      await unlink(from);
+    } catch (error) {
+      const code = String((error as NodeJS.ErrnoException).code);
+      if (ifAbsent && code === 'EEXIST' && !(await lstat(to)).isDirectory()) throw new PgPierError('storageObjectExists', { path });
+      // A folder of that name: a file system cannot hold both, unlike S3.
+      if (['EISDIR', 'ENOTEMPTY', 'EEXIST', 'EPERM'].includes(code)) throw new PgPierError('storageNotFile', { path });
+      throw error;
+    }
   }
 
   async abort(): Promise<void> {

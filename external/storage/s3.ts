@@ -23,7 +23,7 @@ import { type S3Request, s3Error } from './s3Errors.ts';
 import { S3Session } from './s3Session.ts';
 import { s3Upload } from './s3Upload.ts';
 import { parseS3Uri, type S3Uri } from './s3Uri.ts';
-import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import type { OtherCredentials, ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject, WriteOptions } from './storage.ts';
 
 /** Amazon's limit, in bytes of UTF-8. */
 const longestKey = 1024;
@@ -57,14 +57,14 @@ class S3Storage implements Storage {
     this.location = `s3://${uri.bucket}${uri.prefix === '' ? '' : `/${uri.prefix}`}`;
   }
 
-  async write(path: string, { signal }: Options = {}): Promise<StorageWriter> {
+  async write(path: string, { signal, ifAbsent = false }: WriteOptions = {}): Promise<StorageWriter> {
     const key = this.#key(path);
     const request = this.#request('write', path, signal);
     // What cannot be reached is told here.
     await this.#attempt(request, async () => {});
     const { bucket, skipChecksum } = this.#session.uri;
     const send = <T>(run: (client: S3Client) => Promise<T>) => this.#attempt(request, run);
-    return new PartWriter(s3Upload({ send, bucket, key, checksums: !skipChecksum, headers: this.#writeHeaders(), request }));
+    return new PartWriter(s3Upload({ send, bucket, key, checksums: !skipChecksum, headers: this.#writeHeaders(), ifAbsent, request }));
   }
 
   async *read(path: string, { start = 0, end, signal }: ReadOptions = {}): AsyncIterable<Buffer> {

@@ -62,6 +62,8 @@ const byCode: Readonly<Record<string, ErrorName>> = {
   SlowDownWrite: 'storageBusy',
   ServiceUnavailable: 'storageBusy',
   TooManyRequests: 'storageBusy',
+  // Somebody writes the same name under a condition in this moment.
+  ConditionalRequestConflict: 'storageBusy',
   RequestTimeout: 'storageTimeout',
   XMinioStorageFull: 'storageFull',
   XMinioAdminBucketQuotaExceeded: 'storageFull',
@@ -86,6 +88,8 @@ function answerError(thrown: Thrown, request: S3Request): PgPierError {
     return fail('storageWrongRegion', { region: region && /^[a-z0-9-]+$/.test(region) ? `; it is in ${region}` : '' });
   }
   if (status !== undefined && status > 301 && status < 400 && status !== 304) return fail('storageRedirected', values);
+  // Writing has one condition alone.
+  if (code === 'PreconditionFailed' && operation === 'write') return fail('storageObjectExists', values);
   const known = code === undefined ? undefined : (byCode[code] ?? (/^kms[.:]/i.test(code) ? 's3KmsKeyUnusable' : undefined));
   if (known) return fail(known, values);
   if (code === 'XMinioInvalidObjectName') return fail('storagePathInvalid', { path: JSON.stringify(values.path) });

@@ -22,6 +22,7 @@ export interface S3Object {
   readonly checksums: boolean;
   /** Encryption and storage class. */
   readonly headers: Readonly<Record<string, string>>;
+  readonly ifAbsent: boolean;
   readonly request: S3Request;
 }
 
@@ -29,8 +30,9 @@ export interface S3Object {
 const hopeless = new Set(['AccessDenied', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'PgPierError']);
 
 /** Up to 406 GiB. */
-export function s3Upload({ send: sendBy, bucket, key, checksums, headers, request }: S3Object): PartUpload {
+export function s3Upload({ send: sendBy, bucket, key, checksums, headers, ifAbsent, request }: S3Object): PartUpload {
   const target = { Bucket: bucket, Key: key };
+  const condition = ifAbsent ? { IfNoneMatch: '*' } : {};
   const parts: CompletedPart[] = [];
   let id: string | undefined;
   const notS3 = (cause: string) => new PgPierError('storageProtocol', { endpoint: request.endpoint, provider: 'S3', cause });
@@ -42,7 +44,7 @@ export function s3Upload({ send: sendBy, bucket, key, checksums, headers, reques
     partSize: growingPartSize,
 
     async put(body, signal) {
-      const command = new PutObjectCommand({ ...target, ...headers, Body: body });
+      const command = new PutObjectCommand({ ...target, ...headers, ...condition, Body: body });
       const sent = await sendBy((client) => client.send(command, { abortSignal: signal }));
       if (!sent.ETag) throw notS3('no ETag');
     },
@@ -66,7 +68,7 @@ export function s3Upload({ send: sendBy, bucket, key, checksums, headers, reques
 
     async complete(signal) {
       parts.sort((a, b) => a.PartNumber! - b.PartNumber!);
-      const command = new CompleteMultipartUploadCommand({ ...target, UploadId: id, MultipartUpload: { Parts: parts } });
+      const command = new CompleteMultipartUploadCommand({ ...target, ...condition, UploadId: id, MultipartUpload: { Parts: parts } });
       await sendBy((client) => client.send(command, { abortSignal: signal }));
     },
 
@@ -87,7 +89,10 @@ export function s3Upload({ send: sendBy, bucket, key, checksums, headers, reques
       }
     },
 
-    toError: (error, signal) => s3Error(error, { ...request, signal }),
+    toError: (error, signal) =>
+      ifAbsent && codeOf(error) === 'NotImplemented'
+        ? new PgPierError('storageConditionUnknown', { location: request.location })
+        : s3Error(error, { ...request, signal }),
   };
 }
 

@@ -15,7 +15,7 @@ export interface Storage {
    * Begins an object. Nothing is visible under its name before `finish`, and an object that is already there stays as it was until
    * it is replaced as a whole. The signal cancels waits; the caller still calls `abort`.
    */
-  write(path: string, options?: { readonly signal?: AbortSignal }): Promise<StorageWriter>;
+  write(path: string, options?: WriteOptions): Promise<StorageWriter>;
 
   /**
    * The object's bytes from `start` (default 0) up to but without `end` (default: all), fetched as they are consumed: a slow consumer
@@ -53,6 +53,16 @@ export interface Storage {
 
 /** Asked by a storage that has `renew` when its credentials are refused: resolves to whether it has been given others meanwhile. */
 export type OtherCredentials = () => Promise<boolean>;
+
+export interface WriteOptions {
+  readonly signal?: AbortSignal;
+  /**
+   * The object becomes visible only where there is none of its name in that moment, in one step with the look; else the writer rejects with 58P02
+   * `storageObjectExists`, in `finish` at the latest, and what is there stays. A request that was repeated since its answer was lost may find the object
+   * that it made itself: whoever gets 58P02 reads what is there. 0A000 `storageConditionUnknown` from a store that has no such condition and says so.
+   */
+  readonly ifAbsent?: boolean;
+}
 
 export interface StorageWriter {
   /**

@@ -2,7 +2,7 @@
 import { PgPierError } from '../../errors.ts';
 import type { StorageTarget } from '../../jobs/task.ts';
 import { checkObjectPath } from './path.ts';
-import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject } from './storage.ts';
+import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject, WriteOptions } from './storage.ts';
 import { purgeFile } from './userfilePurge.ts';
 import { UserfileReader } from './userfileReader.ts';
 import { type UserfileSession, UserfileSessions } from './userfileSession.ts';
@@ -34,12 +34,12 @@ class UserfileStorage implements Storage {
     this.location = location;
   }
 
-  async write(path: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<StorageWriter> {
+  async write(path: string, { signal, ifAbsent = false }: WriteOptions = {}): Promise<StorageWriter> {
     const name = this.#name(path);
     const session = await this.#sessions.take(signal);
     try {
       const prefix = await this.#findPrefix(session, signal, true);
-      const writing = { sessions: this.#sessions, prefix: prefix!, name, path, location: this.location, signal };
+      const writing = { sessions: this.#sessions, prefix: prefix!, name, path, ifAbsent, location: this.location, signal };
       return await openUserfileWriter(writing, session);
     } catch (error) {
       session.drop();

@@ -19,6 +19,7 @@ export interface Writing {
   readonly name: Buffer;
   /** As the caller said it. */
   readonly path: string;
+  readonly ifAbsent: boolean;
   readonly location: string;
   readonly signal: AbortSignal | undefined;
 }
@@ -136,7 +137,7 @@ export class UserfileWriter implements StorageWriter {
 
   /** One transaction: the old file goes, the new one is there. Answers the ids of what it replaced. */
   async #publish(): Promise<readonly string[]> {
-    const { prefix, name, path, signal } = this.#writing;
+    const { prefix, name, path, ifAbsent, signal } = this.#writing;
     const query = (text: string, values: unknown[] = []) =>
       this.#session.query<{ id: string }>({ operation: 'finish', text, values }, signal);
     await query('begin');
@@ -151,6 +152,8 @@ export class UserfileWriter implements StorageWriter {
        returning file_id::pg_catalog.text as id`,
       [prefix, name],
     );
+    // The session is dropped with the transaction, and what it said of the old file.
+    if (ifAbsent && replaced.rows.length > 0) throw new PgPierError('storageObjectExists', { path });
     const { rowCount } = await query(
       `update pgpier.userfile set state = 'finished', size = $2, finished = pg_catalog.clock_timestamp()
        where file_id = $1 and state = 'writing'`,

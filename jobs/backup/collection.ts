@@ -11,7 +11,7 @@
  * Folders are named here without a slash before or behind: `2026/04/18-084211.25`. Users see one before.
  */
 import { PgPierError } from '../../errors.ts';
-import type { Storage } from '../../external/storage/storage.ts';
+import type { Storage, WriteOptions } from '../../external/storage/storage.ts';
 
 export const manifestName = 'BACKUP_MANIFEST';
 const lockPrefix = 'BACKUP-LOCK-';
@@ -110,8 +110,14 @@ async function isEmptyBut(storage: Storage, folder: string, own: string, signal:
   return true;
 }
 
-export async function writeSmallObject(storage: Storage, path: string, content: string | Buffer, signal: AbortSignal): Promise<void> {
-  const writer = await storage.write(path, { signal });
+export async function writeSmallObject(
+  storage: Storage,
+  path: string,
+  content: string | Buffer,
+  signal: AbortSignal,
+  { ifAbsent = false }: Pick<WriteOptions, 'ifAbsent'> = {},
+): Promise<void> {
+  const writer = await storage.write(path, { signal, ifAbsent });
   try {
     await writer.write(Buffer.from(content as string));
     await writer.finish();

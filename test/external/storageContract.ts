@@ -32,6 +32,8 @@ export interface Abilities {
   readonly listing?: boolean;
   /** Whether it is the storage that keeps what is unfinished, and may remove it; default: yes. Else the server does. */
   readonly partials?: boolean;
+  /** Objects for which `ifAbsent` is kept to; default: all. A server may not know the condition, or not for uploads in parts. */
+  readonly conditions?: 'all' | 'single requests' | 'none';
   /** Of the object that must pass in less memory than it has; 224 unless the server is slow with large ones. */
   readonly hugeMebibytes?: number;
 }
@@ -75,7 +77,7 @@ const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a),
 export function runStorageContract(
   provider: string,
   place: () => Place,
-  { listing = true, partials = true, hugeMebibytes = 224 }: Abilities = {},
+  { listing = true, partials = true, conditions = 'all', hugeMebibytes = 224 }: Abilities = {},
 ): void {
   let made = 0;
   /** What is there, as the storage lists it, or else as others see it. */
@@ -134,6 +136,32 @@ export function runStorageContract(
       await writeObject(storage, 'twice', 'second');
       assert.equal(String(await readObject(storage, 'twice')), 'second');
     });
+
+    const sizes = { all: [10, 20 * mebibyte], 'single requests': [10], none: [] }[conditions];
+    for (const size of sizes) {
+      test(`an object that must be absent is made once, and what is there stays (${size} bytes)`, async (storage, name, outside) => {
+        const path = `absent-${size}`;
+        const attempt = async (fill: string): Promise<'made' | 'refused'> => {
+          const writer = await storage.write(path, { ifAbsent: true });
+          try {
+            for (let at = 0; at < size; at += mebibyte) await writer.write(Buffer.alloc(Math.min(size, mebibyte), fill));
+            await writer.finish();
+            return 'made';
+          } catch (error) {
+            await writer.abort();
+            await rejectsWith(() => Promise.reject(error), '58P02', /there already: "absent-\d+"$/);
+            return 'refused';
+          }
+        };
+        assert.deepEqual([await attempt('a'), await attempt('b')], ['made', 'refused']);
+        assert.ok((await outside.get(name, path)).equals(Buffer.alloc(size, 'a')));
+        await storage.delete(path);
+        const together = await Promise.all(['c', 'd', 'e'].map((fill) => attempt(fill)));
+        assert.deepEqual(together.toSorted(), ['made', 'refused', 'refused']);
+        assert.ok((await outside.get(name, path)).equals(Buffer.alloc(size, 'cde'[together.indexOf('made')]!)));
+        assert.deepEqual(await present(storage, name, outside), [path]);
+      });
+    }
 
     test('abort leaves nothing, before the first byte, after few and after many', async (storage, name, outside) => {
       for (const size of [0, 10, 20 * mebibyte]) {

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { PgPierError } from '../../errors.ts';
 import type { Storage, StoredObject } from '../../external/storage/storage.ts';
 import { openStorage } from '../../external/storage/storages.ts';
 import {
@@ -242,6 +243,45 @@ test('a backup is finished by its manifest and its pointer, and not at all by a 
   await finishBackup(storage, folder, manifest, signal);
   await pointToLatest(storage, folder, signal);
   assert.equal(await findBackup(storage, { kind: 'latest' }, signal), folder);
+  assert.deepEqual(await readManifest(storage, folder, signal), manifest);
+});
+
+test('a manifest is never written over another one; the same one twice is once', async () => {
+  const storage = await open();
+  const { manifest } = exampleBackup();
+  const folder = await claimFolder(storage, '5', new Date('2026-04-18T08:42:11.250Z'), signal);
+  await finishBackup(storage, folder, manifest, signal);
+  // As after a request that was repeated because its answer was lost.
+  await finishBackup(storage, folder, manifest, signal);
+  const later = { ...manifest, jobId: '6' };
+  await rejectsWith(
+    () => finishBackup(storage, folder, later, signal),
+    '58P02',
+    /there already: "2026\/04\/18-084211\.25\/BACKUP_MANIFEST"$/,
+  );
+  assert.deepEqual(await readManifest(storage, folder, signal), manifest);
+});
+
+test('a store that has no conditions gets its manifest all the same', async () => {
+  const plain = await open();
+  const refused: string[] = [];
+  const storage: Storage = {
+    location: plain.location,
+    async write(path, options) {
+      if (options?.ifAbsent !== true) return plain.write(path, options);
+      refused.push(path);
+      throw new PgPierError('storageConditionUnknown', { location: plain.location });
+    },
+    read: (path, options) => plain.read(path, options),
+    list: (prefix, options) => plain.list(prefix, options),
+    delete: (path, options) => plain.delete(path, options),
+    removePartial: (prefix, options) => plain.removePartial(prefix, options),
+    close: () => plain.close(),
+  };
+  const { manifest } = exampleBackup();
+  const folder = await claimFolder(storage, '5', new Date('2026-04-18T08:42:11.250Z'), signal);
+  await finishBackup(storage, folder, manifest, signal);
+  assert.deepEqual(refused, [`${folder}/BACKUP_MANIFEST`]);
   assert.deepEqual(await readManifest(storage, folder, signal), manifest);
 });
 
