@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { StorageSettings } from '../../external/storage/storage.ts';
 import { openStorage } from '../../external/storage/storages.ts';
 import { type Nginx, startNginx } from '../servers/nginx.ts';
@@ -54,6 +55,8 @@ describe('http storage on nginx', () => {
     await writeObject(storage, 'big', Buffer.alloc(1024 * 1024, 'x'));
     assert.equal((await readObject(storage, 'big', { start: 1000, end: 1100 })).length, 100);
     await storage.close();
+    // nginx writes its log when the answer has left.
+    for (let waited = 0; waited < 5_000 && !nginx.requests().at(-1)?.startsWith('GET'); waited += 20) await sleep(20);
     assert.equal(nginx.requests().at(-1), 'GET 206 100 bytes=1000-1099');
   });
 
