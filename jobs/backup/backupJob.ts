@@ -153,13 +153,18 @@ async function backUpOnce(run: JobRun<BackupPayload>, storage: Storage, folder: 
     };
   } catch (error) {
     run.signal.throwIfAborted();
-    if (error instanceof PgPierError && error.message.startsWith('pg_dump failed') && (await anyWaitedFor(leaders))) return 'makeWay';
+    if (dumpWaited(error) || (dumpFailed(error) && (await anyWaitedFor(leaders)))) return 'makeWay';
     throw error;
   } finally {
     for (const { session } of leaders) session.abandon();
     for (const { close } of logins) await close();
   }
 }
+
+const dumpFailed = (error: unknown): error is PgPierError => error instanceof PgPierError && error.message.startsWith('pg_dump failed');
+
+/** pg_dump gave up waiting for a table that the leader has locked already: between the two stands somebody who wants to change it, and may be gone by now. */
+const dumpWaited = (error: unknown): boolean => dumpFailed(error) && /LOCK TABLE/.test(error.message) && /timeout/.test(error.message);
 
 async function anyWaitedFor(leaders: readonly Leader[]): Promise<boolean> {
   for (const { session } of leaders) if (await isWaitedFor(session).catch(() => false)) return true;

@@ -156,7 +156,8 @@ for (const version of [15, 18] as const) {
       const { run, done } = restore({ newDbName: 'second' });
       const ended = assert.rejects(done);
       for (let tries = 0; tries < 400 && run.saved.length === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      // In the middle: all of it takes some 300 ms at the least.
+      await new Promise((resolve) => setTimeout(resolve, 60));
       run.abort.abort(new PgPierError('workersStopped'));
       await ended;
       const payload = payloadOf({ newDbName: 'second' });
