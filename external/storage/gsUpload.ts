@@ -45,7 +45,7 @@ export function gsUpload({ client, bucket, name, billing, ifAbsent, request }: G
     if (typeof made.generation !== 'string' || !/^\d+$/.test(made.generation)) throw client.stranger('no object');
     if (made.crc32c === sum.base64() && Number(made.size ?? 0) === size) return;
     const url = `${objects}/${encodeURIComponent(name)}?${billing()}ifGenerationMatch=${made.generation}`;
-    await client.send({ method: 'DELETE', url, signal }).then((deleted) => deleted.resume());
+    await client.send({ method: 'DELETE', url, accept: [404, 412], signal }).then((deleted) => deleted.resume());
     throw new PgPierError('storageDamaged', { path: request.path ?? '' });
   };
 

@@ -10,6 +10,8 @@ import type { ReadOptions, Storage, StorageSettings, StorageWriter, StoredObject
 
 /** Name of a file in the making: this, 16 hex digits, `-`, the object's name. Such names are nobody's objects. */
 const partialPrefix = '.pgpier-partial-';
+/** What file systems without hard links say to `link`: exFAT and FAT, FUSE, shares. */
+const noSecondName: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'ENOSYS']);
 const partialLength = partialPrefix.length + 17;
 const longestName = 255 - partialLength;
 const chunkBytes = 256 * 1024;
@@ -274,20 +276,20 @@ class NodelocalWriter implements StorageWriter {
   }
 
   async #putInPlace(): Promise<void> {
-    const { folder, partial, name, path, ifAbsent } = this.#writing;
+    const { folder, partial, name, path, ifAbsent, location } = this.#writing;
     const [from, to] = [folder.entry(partial), folder.entry(name)];
     try {
-      if (!ifAbsent) return await rename(from, to);
       // Unlike a rename, a second name is never given over another file's.
-      await link(from, to);
-      await unlink(from);
+      await (ifAbsent ? link(from, to) : rename(from, to));
     } catch (error) {
       const code = String((error as NodeJS.ErrnoException).code);
       if (ifAbsent && code === 'EEXIST' && !(await lstat(to)).isDirectory()) throw new PgPierError('storageObjectExists', { path });
+      if (ifAbsent && noSecondName.has(code)) throw new PgPierError('storageConditionUnknown', { location });
       // A folder of that name: a file system cannot hold both, unlike S3.
       if (['EISDIR', 'ENOTEMPTY', 'EEXIST', 'EPERM'].includes(code)) throw new PgPierError('storageNotFile', { path });
       throw error;
     }
+    if (ifAbsent) await unlink(from);
   }
 
   async abort(): Promise<void> {

@@ -10,6 +10,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { PgPierError } from '../../errors.ts';
+import { statusOf, type Thrown } from '../aws/thrown.ts';
 import { abortMilliseconds, growingPartSize, type PartUpload } from './partWriter.ts';
 import { type S3Request, s3Error } from './s3Errors.ts';
 
@@ -90,7 +91,7 @@ export function s3Upload({ send: sendBy, bucket, key, checksums, headers, ifAbse
     },
 
     toError: (error, signal) =>
-      ifAbsent && codeOf(error) === 'NotImplemented'
+      ifAbsent && (codeOf(error) === 'NotImplemented' || statusOf(error as Thrown) === 501)
         ? new PgPierError('storageConditionUnknown', { location: request.location })
         : s3Error(error, { ...request, signal }),
   };

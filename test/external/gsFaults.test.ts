@@ -261,6 +261,21 @@ describe('Google Cloud Storage behind a wrong or broken address', { concurrency:
     await storage.close();
   });
 
+  it('bytes that arrived damaged are told as that, also where the object has been replaced or removed meanwhile', async (t) => {
+    for (const [status, reason] of [
+      [412, 'conditionNotMet'],
+      [404, 'notFound'],
+    ] as const) {
+      const { endpoint } = await serve(t, (request, response) => {
+        if (request.method === 'DELETE') return refuse(response, status, reason);
+        response.end(JSON.stringify({ generation: '42', size: '4', crc32c: 'AAAAAA==' }));
+      });
+      const storage = await open(endpoint);
+      await rejectsWith(() => writeObject(storage, 'x', 'text'), '58030', /do not agree with their checksum: "x"$/);
+      await storage.close();
+    }
+  });
+
   it('TLS with a certificate that nobody signed, with one of another name, and with a server that has none is 08001', async (t) => {
     const server = await serveTls(t, 'localhost', (_, response) => void response.end());
     if (server === undefined) return t.skip('TLS: no openssl on the PATH');

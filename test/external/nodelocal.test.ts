@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import files from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -168,6 +170,23 @@ describe('nodelocal answers as CockroachDB does', () => {
       '58P02',
       /^failed to write a sentinel ExternalStorage file: a file is where a folder is needed/,
     );
+  });
+
+  it('a file system without hard links has no conditions, and says so before anything is there', async (t) => {
+    const storage = await target('nodelocal://1/unlinked');
+    // EPERM is what Linux says on exFAT through FUSE, ENOTSUP macOS, ENOSYS a FUSE that does not know the call.
+    for (const code of ['EPERM', 'ENOTSUP', 'ENOSYS']) {
+      const refusal = t.mock.method(files, 'link', () => Promise.reject(Object.assign(new Error(code), { code })));
+      syncBuiltinESMExports();
+      const writer = await storage.write('once', { ifAbsent: true });
+      await writer.write(Buffer.from('x'));
+      await rejectsWith(() => writer.finish(), '0A000', /^nodelocal:\/\/1\/unlinked cannot make an object only where there is none$/);
+      await writer.abort();
+      assert.equal(refusal.mock.callCount(), 1);
+      refusal.mock.restore();
+      syncBuiltinESMExports();
+    }
+    assert.deepEqual(readdirSync(join(externalDir, 'unlinked')), []);
   });
 
   it('a full disk is 53100', async (t) => {

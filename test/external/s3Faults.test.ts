@@ -67,19 +67,21 @@ describe('S3 behind a wrong or broken address', { concurrency: true }, () => {
   });
 
   it('a store that has no conditional writes says so, where one is asked for', async (t) => {
-    const { endpoint } = await serve(t, (request, response) => {
-      request.resume();
-      if (request.headers['if-none-match'] === undefined) return void response.writeHead(200, { etag: '"1"' }).end();
-      response.writeHead(501, { 'content-type': 'application/xml' });
-      response.end('<?xml version="1.0"?><Error><Code>NotImplemented</Code><Message>A header you provided</Message></Error>');
-    });
-    const storage = await open(endpoint);
-    await writeObject(storage, 'plain', 'x');
-    const writer = await storage.write('once', { ifAbsent: true });
-    await writer.write(Buffer.from('x'));
-    await rejectsWith(() => writer.finish(), '0A000', /^s3:\/\/bucket\/path cannot make an object only where there is none$/);
-    await writer.abort();
-    await storage.close();
+    const inXml = '<?xml version="1.0"?><Error><Code>NotImplemented</Code><Message>A header you provided</Message></Error>';
+    for (const body of [inXml, '', '<html>Not Implemented</html>']) {
+      const { endpoint } = await serve(t, (request, response) => {
+        request.resume();
+        if (request.headers['if-none-match'] === undefined) return void response.writeHead(200, { etag: '"1"' }).end();
+        response.writeHead(501, { 'content-type': 'application/xml' }).end(body);
+      });
+      const storage = await open(endpoint);
+      await writeObject(storage, 'plain', 'x');
+      const writer = await storage.write('once', { ifAbsent: true });
+      await writer.write(Buffer.from('x'));
+      await rejectsWith(() => writer.finish(), '0A000', /^s3:\/\/bucket\/path cannot make an object only where there is none$/);
+      await writer.abort();
+      await storage.close();
+    }
   });
 
   it('what is not HTTP at all is 08P01', async (t) => {
