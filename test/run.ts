@@ -39,8 +39,8 @@ if (wanted.length === 0) {
 
 const scratch = mkdtempSync(join(tmpdir(), 'pgpier-tests-'));
 const skipsFile = join(scratch, 'skips.ndjson');
-// Files start servers of their own and wait for them nearly half of their time: one more than there are cores keeps the cores busy.
-const concurrency = Math.min(4, availableParallelism() + 1);
+// Files start servers of their own: more of them at once than cores makes each wait for the others.
+const concurrency = Math.max(1, Math.min(4, availableParallelism()));
 const tested = step(`tests (${files.length} files)`, process.execPath, [
   '--test',
   `--test-concurrency=${concurrency}`,
