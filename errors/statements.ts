@@ -25,6 +25,7 @@ export const statementsErrors = {
     text: '{statement} cannot be used inside a multi-statement transaction without DETACHED option',
     hint: 'Run it on its own, or WITH detached: then the job begins when the transaction commits.',
   },
+  portalCannotRun: { sqlstate: '55000', text: 'portal "{portal}" cannot be run' },
   // Options of a statement (WITH …).
   unknownOption: { sqlstate: '42601', text: 'invalid option "{option}"' },
   repeatedOption: { sqlstate: '42601', text: 'option "{option}" is given more than once' },

@@ -126,6 +126,8 @@ export class ExtendedQuery {
     const granted = type === backend.commandComplete && !note.foreign && portal !== undefined && isPermission(readCommandTag(message));
     if (granted) {
       if (portal.progress.kind === 'bound') void this.#run(note, portal);
+      // Revived by ROLLBACK TO: the shadow would run again, PostgreSQL's own portal would not.
+      else if (portal.progress.kind === 'begun') this.#fail(new PgPierError('portalCannotRun', { portal: shown(note.portal) }).data);
       else {
         this.#sendRows(portal, note.maxRows);
         this.#host.finish();
@@ -144,6 +146,7 @@ export class ExtendedQuery {
   async #run(note: PermissionNote, portal: Portal): Promise<void> {
     const host = this.#host;
     const { statement } = portal.prepared.own;
+    portal.progress = { kind: 'begun' };
     host.own('asking');
     const asked = await host.ask(askerQuery, 'extended');
     if (asked.kind === 'error') {
@@ -232,3 +235,6 @@ export class ExtendedQuery {
     return 'taken';
   }
 }
+
+/** A name of the wire (latin1: a byte a character) as text. */
+const shown = (name: string): string => Buffer.from(name, 'latin1').toString('utf8');

@@ -10,11 +10,21 @@ import { backendType as backend } from '../../protocol/frame.ts';
 import { writeParse } from '../../protocol/frontend/parse.ts';
 import { type Sent, sent } from './ledger.ts';
 
-/** Text that PostgreSQL refuses, sent in place of a statement of ours that failed: the transaction must fail too (law 6). */
-const refusedText = "pgpier: statement refused, see the client's error";
+/** Sent in place of a statement of ours that is refused or fails: the transaction must fail too (law 6). */
+const refusal = "pgpier: statement refused, see the client's error";
 
-export const refusedQuery: Buffer = serialize.query(refusedText);
-export const refusedParse = (name: string): Buffer => writeParse(name, refusedText, []);
+/** A text that cannot be parsed, for one of ours that cannot: the unnamed portal stays, and an aborted block changes nothing about the error. */
+export const refusedQuery: Buffer = serialize.query(refusal);
+export const refusedParse = (name: string): Buffer => writeParse(name, refusal, []);
+/**
+ * For a Query of ours that fails when it is run: PostgreSQL parses this, and replaces the unnamed portal by one that failed (25P02, not 34000, until the block ends).
+ * No setting can have a name without a dot that PostgreSQL does not know, so it always fails, and needs no right.
+ */
+export const failedQuery: Buffer = serialize.query(`show "${refusal}"`);
+
+/** Whether an error is PostgreSQL's complaint about one of these texts: not FATAL, 57014 or 25P02, which are the client's to hear. */
+export const isRefusal = (sqlstate: string | undefined): boolean => sqlstate === '42601' || sqlstate === '42704';
+
 export const flush: Buffer = serialize.flush();
 
 /** What came back: the first row, or PostgreSQL's ErrorResponse as it was. `status` in the simple protocol alone. */

@@ -19,6 +19,8 @@ export interface Prepared {
 /** How far a portal of ours has been executed. */
 export type Progress =
   | { readonly kind: 'bound' }
+  /** Its statement began. Where it stays so the statement failed, and the portal is never run again, as PostgreSQL keeps it. */
+  | { readonly kind: 'begun' }
   /** Rows not yet sent wait for further Executes. */
   | { readonly kind: 'executed'; readonly rows: readonly (readonly Value[])[]; readonly next: number; readonly tag: string };
 

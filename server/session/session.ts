@@ -12,7 +12,7 @@ import { canSend, jobInsideTransaction } from './admission.ts';
 import { classifyText } from './classifyText.ts';
 import type { Conversation, Note, Verdict } from './conversation.ts';
 import { ExtendedQuery } from './extendedQuery.ts';
-import { type Answer, flush, Injection, Question, refusedQuery } from './injection.ts';
+import { type Answer, failedQuery, flush, Injection, isRefusal, Question, refusedQuery } from './injection.ts';
 import type { Interceptor } from './interceptor.ts';
 import { sent } from './ledger.ts';
 import { type NameNote, OwnNames } from './ownNames.ts';
@@ -312,14 +312,14 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
         ledger.push(sent.query, this.engaged ? { whole: false, kind: 'query' } : undefined);
         return 'forward';
       case 'malformed':
-        return this.#refuse(meaning.error.data);
+        return this.#refuse(refusedQuery, meaning.error.data);
       case 'mixed':
-        return this.#refuse(new PgPierError('mixedStatements').data);
+        return this.#refuse(refusedQuery, new PgPierError('mixedStatements').data);
       case 'own': {
         if (ledger.length > 0 || this.cancelling) return this.settle();
         const job = meaning.statements.find(({ statement }) => natureOf(statement) === 'job');
         if (job !== undefined && meaning.statements.length > 1) {
-          return this.#refuse(jobInsideTransaction(job.statement));
+          return this.#refuse(failedQuery, jobInsideTransaction(job.statement));
         }
         this.own('asking');
         void runSimpleQuery(this, meaning.statements);
@@ -328,8 +328,8 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
     }
   }
 
-  #refuse(error: ErrorData): Verdict {
-    this.relay.toBackend(refusedQuery, sent.query, { whole: true, kind: 'refusal', error });
+  #refuse(query: Buffer, error: ErrorData): Verdict {
+    this.relay.toBackend(query, sent.query, { whole: true, kind: 'refusal', error });
     return 'taken';
   }
 
@@ -337,7 +337,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   #refused(note: Note & { kind: 'refusal' }, type: number, message: Buffer): 'relay' | 'swallow' {
     if (type !== backend.errorResponse) return 'relay';
     if (note.name === '') this.names.forgetUnnamed();
-    if (readErrorFields(message).get('C') !== '42601') return 'relay';
+    if (!isRefusal(readErrorFields(message).get('C'))) return 'relay';
     this.relay.toClient(this.errorBytes(note.error));
     return 'swallow';
   }

@@ -12,7 +12,7 @@ import type { OwnStatement, Statement } from '../../statement/statement.ts';
 import { encodingRefusal, refusalOf } from './admission.ts';
 import { askerQuery, markQuery, readMark, readSessionState, type SessionState } from './askerQuery.ts';
 import type { Conversation } from './conversation.ts';
-import { refusedQuery } from './injection.ts';
+import { failedQuery } from './injection.ts';
 import { sent } from './ledger.ts';
 import { noticePasses, runStatements } from './statementRun.ts';
 
@@ -85,6 +85,6 @@ function resultMessages(statement: Statement, result: CommandResult): Buffer[] {
 /** In a block the backend's transaction must fail too (law 6); else nothing of the client's is at stake. */
 function fail(host: Conversation, error: ErrorData, status: TransactionStatus): void {
   if (status === 'I') host.relay.toClient(Buffer.concat([host.errorBytes(error), readyForQuery('I')]));
-  else host.relay.toBackend(refusedQuery, sent.query, { whole: true, kind: 'refusal', error });
+  else host.relay.toBackend(failedQuery, sent.query, { whole: true, kind: 'refusal', error });
   host.finish();
 }
