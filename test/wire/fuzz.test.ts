@@ -52,8 +52,10 @@ describe('random walks over the protocol', { skip: missingPostgres(15) }, () => 
     await lab?.stop();
   });
 
-  const sleeps = async (pid: number): Promise<boolean> =>
-    (await lab.sql(`select from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'`, [pid])).length > 0;
+  const asleepSince = async (pid: number): Promise<string | undefined> => {
+    const [row] = await lab.sql(`select query_start::text from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'`, [pid]);
+    return row?.query_start as string | undefined;
+  };
 
   /** What both sides answered, made comparable. */
   const both = async (
@@ -65,7 +67,7 @@ describe('random walks over the protocol', { skip: missingPostgres(15) }, () => 
     const login = { ...lab.login, options: `-c search_path=lane${lane}` };
     const side = async (which: 'bare' | 'proxied', to: Endpoint, cutter: Cutter): Promise<string> => {
       await lab.sql(`truncate lane${lane}.t`);
-      return normalise(await runWalk(steps, { endpoint: to, login, side: which, cut: cutter, sleeps })).join('\n');
+      return normalise(await runWalk(steps, { endpoint: to, login, side: which, cut: cutter, asleepSince })).join('\n');
     };
     return { truth: await side('bare', lab.bare, whole), heard: await side('proxied', endpoint, cut) };
   };

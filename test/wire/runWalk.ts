@@ -10,14 +10,14 @@ export interface WalkRun {
   readonly login: Readonly<Record<string, string>>;
   readonly side: 'bare' | 'proxied';
   readonly cut: Cutter;
-  /** Whether the backend with this process id is in pg_sleep. */
-  readonly sleeps: (pid: number) => Promise<boolean>;
+  /** When the statement began that has the backend with this process id in pg_sleep; undefined where it does not sleep. */
+  readonly asleepSince: (pid: number) => Promise<string | undefined>;
 }
 
 const idleMark = 'D ("idle")';
 
 /** Every reply; a server that falls silent is a last line that says so. */
-export async function runWalk(steps: readonly WalkStep[], { endpoint, login, side, cut, sleeps }: WalkRun): Promise<string[]> {
+export async function runWalk(steps: readonly WalkStep[], { endpoint, login, side, cut, asleepSince }: WalkRun): Promise<string[]> {
   const session = await WireSession.open(endpoint, login, cut);
   const heard: string[] = [];
   const hear = async (last: string): Promise<void> => {
@@ -29,6 +29,8 @@ export async function runWalk(steps: readonly WalkStep[], { endpoint, login, sid
   };
   try {
     let lines: string[] = [];
+    // A backend may still sleep when the cancel is delivered: a second one then would meet the same sleep, and the next go on for a minute.
+    let canceled: string | undefined;
     for (const step of steps) {
       if (step.kind === 'message') {
         lines.push(step[side]);
@@ -38,10 +40,13 @@ export async function runWalk(steps: readonly WalkStep[], { endpoint, login, sid
       lines = [];
       if (step.when === 'idle') await hear(idleMark);
       else {
-        for (let waited = 0; !(await sleeps(session.pid)); waited += 2) {
+        let asleep: string | undefined;
+        for (let waited = 0; asleep === undefined || asleep === canceled; waited += 2) {
           if (waited > 10_000) throw new Error('the statement to cancel never ran');
           await sleep(2);
+          asleep = await asleepSince(session.pid);
         }
+        canceled = asleep;
       }
       await sendCancel(endpoint, session);
     }
