@@ -60,7 +60,7 @@ export class ExtendedQuery {
   bind(message: Buffer): Verdict {
     const { relay, names } = this.#host;
     const bind = readBind(message);
-    if (bind === null || relay.ledger.skipping) {
+    if (bind === null || relay.ledger.skipping || relay.ledger.copyingIn) {
       relay.ledger.push(sent.bind);
       return 'forward';
     }
@@ -84,7 +84,8 @@ export class ExtendedQuery {
   execute(message: Buffer): Verdict {
     const { relay, names } = this.#host;
     const execute = readExecute(message);
-    const ownership = execute === null || relay.ledger.skipping ? 'foreign' : names.portalOwnership(execute.portal, relay.ledger.pending());
+    const unread = execute === null || relay.ledger.skipping || relay.ledger.copyingIn;
+    const ownership = unread ? 'foreign' : names.portalOwnership(execute.portal, relay.ledger.pending());
     if (execute === null || ownership === 'foreign') {
       relay.ledger.push(sent.execute);
       return 'forward';

@@ -22,7 +22,7 @@ export interface Interceptor<N extends Noted> {
   reply(note: N, type: number, message: Buffer | undefined): 'relay' | 'swallow';
   ready(status: TransactionStatus): void;
   parameterStatus(name: string, value: string): void;
-  /** The ledger ran empty, or bytes came while held. */
+  /** Bytes of the client or of the backend came while held. */
   moved(): void;
   /** The client sent FIN; everything before it has been consumed or is held. */
   clientEnded(): void;

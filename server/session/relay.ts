@@ -287,7 +287,7 @@ export class Relay<N extends Noted> {
       if (!(error instanceof RangeError)) throw error;
       return this.#close('nonsense');
     }
-    if (this.holding && this.ledger.length === 0) this.#interceptor.moved();
+    if (this.holding) this.#interceptor.moved();
   }
 
   /** Reads the heads in backend bytes and relays them, but for what the interceptor swallows. */

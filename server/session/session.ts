@@ -23,8 +23,8 @@ import type { Services } from './statementRun.ts';
 
 type Phase =
   | { readonly kind: 'relaying' }
-  /** The client's next message waits until every reply is in and no cancel is on its way. */
-  | { readonly kind: 'settling' }
+  /** The client's next message waits until every reply is in and no cancel is on its way. `flushed`: for the reply to the last message a Flush was sent. */
+  | { readonly kind: 'settling'; readonly flushed: boolean }
   /** The Execute of a shadow is at the backend. */
   | { readonly kind: 'permission' }
   /** A question of ours is at the backend. */
@@ -143,7 +143,12 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   moved(): void {
     const phase = this.#phase;
     const { ledger } = this.relay;
-    if (phase.kind === 'settling' && ledger.length === 0 && this.#cancels === 0) this.finish();
+    if (phase.kind === 'settling') {
+      // A backend that takes copy data answers nothing more until they end, and the client's next message does not end them: PostgreSQL is to judge it (COPY-4).
+      if ((ledger.length === 0 || ledger.copyingIn) && this.#cancels === 0) this.finish();
+      // A Sync that was to bring the reply out was swallowed by copy-in (COPY-3).
+      else if (!phase.flushed) this.settle();
+    }
     // The shadow's Execute was discarded behind an error: it will never be answered.
     else if (phase.kind === 'permission' && ledger.length === 0) this.finish();
     else if (phase.kind === 'awaitingMessage' && this.relay.firstHeld !== undefined) phase.resolve(this.relay.firstHeld);
@@ -191,8 +196,9 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   }
 
   settle(): 'hold' {
-    this.#phase = { kind: 'settling' };
-    if (this.relay.ledger.unflushed) this.relay.toBackend(flush);
+    const { unflushed } = this.relay.ledger;
+    this.#phase = { kind: 'settling', flushed: unflushed };
+    if (unflushed) this.relay.toBackend(flush);
     return 'hold';
   }
 
