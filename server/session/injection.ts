@@ -26,6 +26,10 @@ export const failedQuery: Buffer = serialize.query(`show "${refusal}"`);
 export const isRefusal = (sqlstate: string | undefined): boolean => sqlstate === '42601' || sqlstate === '42704';
 
 export const flush: Buffer = serialize.flush();
+/** Only behind an error of the extended protocol, in the place of a Query of the client's: what it ends has failed already (ORDER-6). */
+export const syncAfterError: Buffer = serialize.sync();
+/** A Query that does nothing but end what a Query ends: the transaction of a pipeline, the unnamed statement and portal. */
+export const endingQuery = 'reset pgpier.void';
 
 /** What came back: the first row, or PostgreSQL's ErrorResponse as it was. `status` in the simple protocol alone. */
 export type Answer =

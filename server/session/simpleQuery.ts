@@ -12,35 +12,38 @@ import type { OwnStatement, Statement } from '../../statement/statement.ts';
 import { encodingRefusal, refusalOf } from './admission.ts';
 import { askerQuery, markQuery, readMark, readSessionState, type SessionState } from './askerQuery.ts';
 import type { Conversation } from './conversation.ts';
-import { failedQuery } from './injection.ts';
+import { endingQuery, failedQuery, syncAfterError } from './injection.ts';
 import { sent } from './ledger.ts';
 import { noticePasses, runStatements } from './statementRun.ts';
+
+/**
+ * How the backend's transaction stands where a Query of ours runs. `pipelined`: Executes without a Sync came before it, and it shares their transaction, which it
+ * ends as PostgreSQL's own would: a question must not do that before it, so it is asked in the extended protocol.
+ */
+type Standing = TransactionStatus | 'pipelined';
 
 /** Runs a string of our statements alone: outside a block they are one implicit transaction, as in PostgreSQL. The client is held meanwhile. */
 export async function runSimpleQuery(host: Conversation, own: readonly OwnStatement[]): Promise<void> {
   const statements = own.map(({ statement }) => statement);
-  const asked = await host.ask(askerQuery, 'simple');
-  const status = asked.status ?? 'I';
-  if (asked.kind === 'error') {
-    host.relay.toClient(Buffer.concat([asked.message, readyForQuery(status)]));
-    return host.finish();
-  }
+  const pipelined = host.relay.ledger.executesSinceSync > 0;
+  const protocol = pipelined ? 'extended' : 'simple';
+  const asked = await host.ask(askerQuery, protocol);
+  const standing: Standing = pipelined ? 'pipelined' : (asked.status ?? 'I');
+  if (asked.kind === 'error') return failed(host, asked.message, standing);
   const state = readSessionState(asked.row);
-  const insideTransaction = status !== 'I' || statements.length > 1;
+  const insideTransaction = standing !== 'I' || statements.length > 1;
   for (const statement of statements) {
     const refusal = refusalOf(statement, { readOnly: state.readOnly, insideTransaction });
-    if (refusal !== undefined) return fail(host, refusal, status);
+    if (refusal !== undefined) return fail(host, refusal, standing);
   }
   let stamp: Stamp = { kind: 'immediate' };
-  if (status === 'T' && statements.some((statement) => natureOf(statement) === 'catalogChange')) {
-    const marked = await host.ask(markQuery, 'simple');
-    if (marked.kind === 'error') {
-      host.relay.toClient(Buffer.concat([host.errorBytes(new PgPierError('cannotMark').data), readyForQuery(marked.status ?? 'E')]));
-      return host.finish();
-    }
+  if (standing !== 'I' && statements.some((statement) => natureOf(statement) === 'catalogChange')) {
+    const marked = await host.ask(markQuery, protocol);
+    if (marked.kind === 'error')
+      return failed(host, host.errorBytes(new PgPierError('cannotMark').data), pipelined ? 'pipelined' : (marked.status ?? 'E'));
     stamp = { kind: 'transaction', xid: readMark(marked.row) };
   }
-  await run(host, statements, state, stamp, status);
+  await run(host, statements, state, stamp, standing);
 }
 
 async function run(
@@ -48,7 +51,7 @@ async function run(
   statements: readonly Statement[],
   state: SessionState,
   stamp: Stamp,
-  status: TransactionStatus,
+  standing: Standing,
 ): Promise<void> {
   const abort = host.run(statements.some((statement) => natureOf(statement) === 'job'));
   const outcome = await runStatements(host.services, {
@@ -64,11 +67,21 @@ async function run(
   });
   if (host.closed) return;
   const unsendable = encodingRefusal(outcome.results, host.parameters.get('client_encoding'));
-  if (unsendable !== undefined) return fail(host, unsendable, status);
+  if (unsendable !== undefined) return fail(host, unsendable, standing);
   const finished = outcome.kind === 'failed' ? outcome.results.slice(0, statements.length - 1) : outcome.results;
   const replies = finished.flatMap((result, index) => resultMessages(statements[index]!, result));
-  host.relay.toClient(Buffer.concat(outcome.kind === 'failed' ? replies : [...replies, readyForQuery(status)]));
-  if (outcome.kind === 'failed') return fail(host, outcome.error, status);
+  if (outcome.kind === 'failed') {
+    host.relay.toClient(Buffer.concat(replies));
+    return fail(host, outcome.error, standing);
+  }
+  if (standing !== 'pipelined') host.relay.toClient(Buffer.concat([...replies, readyForQuery(standing)]));
+  else {
+    host.own('asking');
+    const ended = await host.ask(endingQuery, 'simple');
+    // A commit that fails does so before the last CommandComplete.
+    const told = ended.kind === 'error' ? [...replies.slice(0, -1), ended.message] : replies;
+    host.relay.toClient(Buffer.concat([...told, readyForQuery(ended.status ?? 'I')]));
+  }
   host.finish();
 }
 
@@ -82,9 +95,16 @@ function resultMessages(statement: Statement, result: CommandResult): Buffer[] {
   ];
 }
 
-/** In a block the backend's transaction must fail too (law 6); else nothing of the client's is at stake. */
-function fail(host: Conversation, error: ErrorData, status: TransactionStatus): void {
-  if (status === 'I') host.relay.toClient(Buffer.concat([host.errorBytes(error), readyForQuery('I')]));
+/** A question failed, and the backend's transaction with it: in the extended protocol the backend waits for a Sync now, whose ReadyForQuery is the Query's. */
+function failed(host: Conversation, error: Buffer, standing: Standing): void {
+  host.relay.toClient(standing === 'pipelined' ? error : Buffer.concat([error, readyForQuery(standing)]));
+  if (standing === 'pipelined') host.relay.toBackend(syncAfterError, sent.sync);
+  host.finish();
+}
+
+/** In a transaction of the client's the backend's must fail too (law 6); else nothing is at stake. */
+function fail(host: Conversation, error: ErrorData, standing: Standing): void {
+  if (standing === 'I') host.relay.toClient(Buffer.concat([host.errorBytes(error), readyForQuery('I')]));
   else host.relay.toBackend(failedQuery, sent.query, { whole: true, kind: 'refusal', error });
   host.finish();
 }
