@@ -20,7 +20,7 @@ export function refusalOf(asked: Statement, surroundings: Surroundings): ErrorDa
 }
 
 /** 25001 in CockroachDB's words where the statement has a detached form, which may run there. */
-export function jobInsideTransaction(asked: Statement): ErrorData {
+function jobInsideTransaction(asked: Statement): ErrorData {
   const { kind, statement } = commandFor(asked);
   const detachable = kind === 'backup' || kind === 'restore';
   return new PgPierError(detachable ? 'insideTransactionNotDetached' : 'insideTransaction', { statement }).data;

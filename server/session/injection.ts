@@ -10,21 +10,14 @@ import { backendType as backend } from '../../protocol/frame.ts';
 import { writeParse } from '../../protocol/frontend/parse.ts';
 import { type Sent, sent } from './ledger.ts';
 
-/** Sent in place of a statement of ours that is refused or fails: the transaction must fail too (law 6). */
-const refusal = "pgpier: statement refused, see the client's error";
-
-/** A text that cannot be parsed, for one of ours that cannot: the unnamed portal stays, and an aborted block changes nothing about the error. */
-export const refusedQuery: Buffer = serialize.query(refusal);
-export const refusedParse = (name: string): Buffer => writeParse(name, refusal, []);
 /**
- * For a Query of ours that fails when it is run: PostgreSQL parses this, and replaces the unnamed portal by one that failed (25P02, not 34000, until the block ends).
- * No setting can have a name without a dot that PostgreSQL does not know, so it always fails, and needs no right.
+ * Text that PostgreSQL refuses, sent in place of a statement of ours that failed: the transaction must fail too (law 6). One that cannot be parsed, as it never
+ * becomes the unnamed portal: a portal that failed in a Query keeps pointers to memory that is gone, and an Execute of it can crash the server (seen on 15.18 and 18.4).
  */
-export const failedQuery: Buffer = serialize.query(`show "${refusal}"`);
+const refusedText = "pgpier: statement refused, see the client's error";
 
-/** Whether an error is PostgreSQL's complaint about one of these texts: not FATAL, 57014 or 25P02, which are the client's to hear. */
-export const isRefusal = (sqlstate: string | undefined): boolean => sqlstate === '42601' || sqlstate === '42704';
-
+export const refusedQuery: Buffer = serialize.query(refusedText);
+export const refusedParse = (name: string): Buffer => writeParse(name, refusedText, []);
 export const flush: Buffer = serialize.flush();
 /** Only behind an error of the extended protocol, in the place of a Query of the client's: what it ends has failed already (ORDER-6). */
 export const syncAfterError: Buffer = serialize.sync();

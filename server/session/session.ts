@@ -1,18 +1,17 @@
 /** One client's session after login: what passes, what is ours, and when each may go on. */
 import { randomUUID } from 'node:crypto';
 import type { Notice } from '../../commands/command.ts';
-import { natureOf } from '../../commands/commands.ts';
 import { type ErrorData, PgPierError } from '../../errors.ts';
 import { errorResponse, noticeResponse, readErrorFields } from '../../protocol/backend/errorResponse.ts';
 import type { TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
 import { backendType as backend, frontendType as frontend } from '../../protocol/frame.ts';
 import { queryText } from '../../protocol/frontend/query.ts';
 import type { LoggedIn, SessionHandle, StartSession } from '../login/loggedIn.ts';
-import { canSend, jobInsideTransaction } from './admission.ts';
+import { canSend } from './admission.ts';
 import { classifyText } from './classifyText.ts';
 import type { Conversation, Note, Verdict } from './conversation.ts';
 import { ExtendedQuery } from './extendedQuery.ts';
-import { type Answer, failedQuery, flush, Injection, isRefusal, Question, refusedQuery } from './injection.ts';
+import { type Answer, flush, Injection, Question, refusedQuery } from './injection.ts';
 import type { Interceptor } from './interceptor.ts';
 import { sent } from './ledger.ts';
 import { type NameNote, OwnNames } from './ownNames.ts';
@@ -318,15 +317,11 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
         ledger.push(sent.query, this.engaged ? { whole: false, kind: 'query' } : undefined);
         return 'forward';
       case 'malformed':
-        return this.#refuse(refusedQuery, meaning.error.data);
+        return this.#refuse(meaning.error.data);
       case 'mixed':
-        return this.#refuse(refusedQuery, new PgPierError('mixedStatements').data);
+        return this.#refuse(new PgPierError('mixedStatements').data);
       case 'own': {
         if (ledger.length > 0 || this.cancelling) return this.settle();
-        const job = meaning.statements.find(({ statement }) => natureOf(statement) === 'job');
-        if (job !== undefined && meaning.statements.length > 1) {
-          return this.#refuse(failedQuery, jobInsideTransaction(job.statement));
-        }
         this.own('asking');
         void runSimpleQuery(this, meaning.statements);
         return 'taken';
@@ -334,8 +329,8 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
     }
   }
 
-  #refuse(query: Buffer, error: ErrorData): Verdict {
-    this.relay.toBackend(query, sent.query, { whole: true, kind: 'refusal', error });
+  #refuse(error: ErrorData): Verdict {
+    this.relay.toBackend(refusedQuery, sent.query, { whole: true, kind: 'refusal', error });
     return 'taken';
   }
 
@@ -343,7 +338,7 @@ class Session implements Interceptor<Note>, Conversation, SessionHandle {
   #refused(note: Note & { kind: 'refusal' }, type: number, message: Buffer): 'relay' | 'swallow' {
     if (type !== backend.errorResponse) return 'relay';
     if (note.name === '') this.names.forgetUnnamed();
-    if (!isRefusal(readErrorFields(message).get('C'))) return 'relay';
+    if (readErrorFields(message).get('C') !== '42601') return 'relay';
     this.relay.toClient(this.errorBytes(note.error));
     return 'swallow';
   }

@@ -12,35 +12,32 @@ import type { OwnStatement, Statement } from '../../statement/statement.ts';
 import { encodingRefusal, refusalOf } from './admission.ts';
 import { askerQuery, markQuery, readMark, readSessionState, type SessionState } from './askerQuery.ts';
 import type { Conversation } from './conversation.ts';
-import { endingQuery, failedQuery, syncAfterError } from './injection.ts';
+import { endingQuery, refusedQuery, syncAfterError } from './injection.ts';
 import { sent } from './ledger.ts';
 import { noticePasses, runStatements } from './statementRun.ts';
 
 /**
- * How the backend's transaction stands where a Query of ours runs. `pipelined`: Executes without a Sync came before it, and it shares their transaction, which it
- * ends as PostgreSQL's own would: a question must not do that before it, so it is asked in the extended protocol.
+ * How the backend's transaction stands where a Query of ours runs. `open`: in a block, or behind Executes without a Sync, whose transaction it shares and ends as
+ * PostgreSQL's own would. A question must not end that before it, nor replace the unnamed portal: it is asked in the extended protocol.
  */
-type Standing = TransactionStatus | 'pipelined';
+type Standing = 'none' | 'open';
 
 /** Runs a string of our statements alone: outside a block they are one implicit transaction, as in PostgreSQL. The client is held meanwhile. */
 export async function runSimpleQuery(host: Conversation, own: readonly OwnStatement[]): Promise<void> {
   const statements = own.map(({ statement }) => statement);
-  const pipelined = host.relay.ledger.executesSinceSync > 0;
-  const protocol = pipelined ? 'extended' : 'simple';
-  const asked = await host.ask(askerQuery, protocol);
-  const standing: Standing = pipelined ? 'pipelined' : (asked.status ?? 'I');
-  if (asked.kind === 'error') return failed(host, asked.message, standing);
+  const standing: Standing = host.status === 'T' || host.relay.ledger.executesSinceSync > 0 ? 'open' : 'none';
+  const asked = await host.ask(askerQuery, standing === 'open' ? 'extended' : 'simple');
+  if (asked.kind === 'error') return questionFailed(host, asked.message, asked.status);
   const state = readSessionState(asked.row);
-  const insideTransaction = standing !== 'I' || statements.length > 1;
+  const insideTransaction = standing === 'open' || statements.length > 1;
   for (const statement of statements) {
     const refusal = refusalOf(statement, { readOnly: state.readOnly, insideTransaction });
     if (refusal !== undefined) return fail(host, refusal, standing);
   }
   let stamp: Stamp = { kind: 'immediate' };
-  if (standing !== 'I' && statements.some((statement) => natureOf(statement) === 'catalogChange')) {
-    const marked = await host.ask(markQuery, protocol);
-    if (marked.kind === 'error')
-      return failed(host, host.errorBytes(new PgPierError('cannotMark').data), pipelined ? 'pipelined' : (marked.status ?? 'E'));
+  if (standing === 'open' && statements.some((statement) => natureOf(statement) === 'catalogChange')) {
+    const marked = await host.ask(markQuery, 'extended');
+    if (marked.kind === 'error') return questionFailed(host, host.errorBytes(new PgPierError('cannotMark').data), marked.status);
     stamp = { kind: 'transaction', xid: readMark(marked.row) };
   }
   await run(host, statements, state, stamp, standing);
@@ -74,7 +71,7 @@ async function run(
     host.relay.toClient(Buffer.concat(replies));
     return fail(host, outcome.error, standing);
   }
-  if (standing !== 'pipelined') host.relay.toClient(Buffer.concat([...replies, readyForQuery(standing)]));
+  if (standing === 'none') host.relay.toClient(Buffer.concat([...replies, readyForQuery('I')]));
   else {
     host.own('asking');
     const ended = await host.ask(endingQuery, 'simple');
@@ -95,16 +92,16 @@ function resultMessages(statement: Statement, result: CommandResult): Buffer[] {
   ];
 }
 
-/** A question failed, and the backend's transaction with it: in the extended protocol the backend waits for a Sync now, whose ReadyForQuery is the Query's. */
-function failed(host: Conversation, error: Buffer, standing: Standing): void {
-  host.relay.toClient(standing === 'pipelined' ? error : Buffer.concat([error, readyForQuery(standing)]));
-  if (standing === 'pipelined') host.relay.toBackend(syncAfterError, sent.sync);
+/** `status`: of the Query that asked. In the extended protocol the backend waits for a Sync now, whose ReadyForQuery is the one the client waits for. */
+function questionFailed(host: Conversation, error: Buffer, status: TransactionStatus | undefined): void {
+  host.relay.toClient(status === undefined ? error : Buffer.concat([error, readyForQuery(status)]));
+  if (status === undefined) host.relay.toBackend(syncAfterError, sent.sync);
   host.finish();
 }
 
 /** In a transaction of the client's the backend's must fail too (law 6); else nothing is at stake. */
 function fail(host: Conversation, error: ErrorData, standing: Standing): void {
-  if (standing === 'I') host.relay.toClient(Buffer.concat([host.errorBytes(error), readyForQuery('I')]));
-  else host.relay.toBackend(failedQuery, sent.query, { whole: true, kind: 'refusal', error });
+  if (standing === 'none') host.relay.toClient(Buffer.concat([host.errorBytes(error), readyForQuery('I')]));
+  else host.relay.toBackend(refusedQuery, sent.query, { whole: true, kind: 'refusal', error });
   host.finish();
 }

@@ -36,12 +36,12 @@ const show: Text = {
   bare: 'select null::text as connection_name, null::text as connection_uri, null::text as connection_type where false',
 };
 /**
- * Fails when it is executed, not before, with the SQLSTATE that a missing connection has. In a Query ours fails as a SHOW of PostgreSQL's does: before any columns are
- * described, and the unnamed portal it leaves in a block has none. A select would be described first.
+ * Fails when it is executed, not before, with the SQLSTATE that a missing connection has. In a Query ours fails as one that names
+ * something unknown: before it is described, and before it becomes the unnamed portal.
  */
 const missing: Text = {
   own: 'show external connection nothing',
-  query: 'show pgpier.missing',
+  query: 'select null::pgpier_missing',
   bare: "select current_setting('pgpier.missing') as connection_name, null::text as connection_uri, null::text as connection_type",
 };
 const drop: Text = { own: 'drop external connection nothing', bare: 'reset pgpier.void' };
