@@ -12,9 +12,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { descendants } from '../test/faults/faultLab.ts';
 import { startPgpier } from '../test/servers/pgpier.ts';
 import { postgresBin, startPostgres } from '../test/servers/postgres.ts';
+import { descendants } from '../test/servers/processes.ts';
 import { startNeighbour } from './neighbour.ts';
 
 const { values } = parseArgs({

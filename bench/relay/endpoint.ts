@@ -5,10 +5,10 @@ import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { descendants } from '../../test/faults/faultLab.ts';
 import { startPgpier } from '../../test/servers/pgpier.ts';
 import { freePort } from '../../test/servers/postgres.ts';
 import { serverLogin } from '../../test/servers/postgresBinaries.ts';
+import { descendants } from '../../test/servers/processes.ts';
 import { selfSigned } from './certificate.ts';
 
 export interface Endpoint {

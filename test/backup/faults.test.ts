@@ -1,13 +1,14 @@
 /** BACKUP and RESTORE through the proxy while things break: processes killed, the storage lost, others in the way. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { descendants, eventually, onLinux } from '../faults/faultLab.ts';
+import { eventually } from '../faults/faultLab.ts';
 import { type Pgpier, startPgpier } from '../servers/pgpier.ts';
 import { missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts';
+import { descendantsRunning, onLinux } from '../servers/processes.ts';
 
 const whole = 'select count(*) as n, sum(hashtext(b::text)) as sum from big b';
 
@@ -69,7 +70,7 @@ describe('BACKUP and RESTORE while things break', { skip: missingPostgres(15) ||
         ).length > 0,
     );
   const killWorker = (): void => {
-    const workers = descendants(pgpier.pid).filter((pid) => /jobWorker/.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1')));
+    const workers = descendantsRunning(pgpier.pid, 'jobWorkerMain');
     assert.equal(workers.length, 1);
     process.kill(workers[0]!, 'SIGKILL');
   };

@@ -1,5 +1,4 @@
 /** PostgreSQL and PgPier to break, and eyes on what is left afterwards. */
-import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type Pgpier, startPgpier } from '../servers/pgpier.ts';
@@ -80,32 +79,3 @@ export async function eventually(what: string, ask: () => Promise<boolean> | boo
     await sleep(25);
   }
 }
-
-/** Resident memory of a process in MiB (Linux). */
-export function residentMiB(pid: number): number {
-  const line = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
-  return Number(line?.[1] ?? 0) / 1024;
-}
-
-/** Children of a process, and theirs (Linux). */
-export function descendants(pid: number): number[] {
-  const parents = new Map<number, number>();
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  const found = new Set([pid]);
-  for (let before = 0; before < found.size; ) {
-    before = found.size;
-    for (const [child, parent] of parents) if (found.has(parent)) found.add(child);
-  }
-  found.delete(pid);
-  return [...found];
-}
-
-export const onLinux = process.platform === 'linux' ? false : 'Linux: /proc is needed to see processes and memory';

@@ -6,8 +6,9 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startPgpier } from '../servers/pgpier.ts';
 import { missingPostgres } from '../servers/postgres.ts';
+import { onLinux, residentMiB } from '../servers/processes.ts';
 import { WireSession } from '../wire/wireSession.ts';
-import { eventually, type FaultLab, onLinux, residentMiB, startFaultLab } from './faultLab.ts';
+import { eventually, type FaultLab, startFaultLab } from './faultLab.ts';
 import { startStoppable } from './stoppable.ts';
 
 const LOGIN_TIMEOUT_S = 8;

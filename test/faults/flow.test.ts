@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missingPostgres } from '../servers/postgres.ts';
+import { onLinux, residentMiB } from '../servers/processes.ts';
 import { encodeLine } from '../wire/encode.ts';
-import { type FaultLab, onLinux, residentMiB, startFaultLab } from './faultLab.ts';
+import { type FaultLab, startFaultLab } from './faultLab.ts';
 
 const ALLOWED_MIB = 48;
 

@@ -6,8 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type Pgpier, startPgpier } from '../servers/pgpier.ts';
 import { missingPostgres } from '../servers/postgres.ts';
+import { onLinux } from '../servers/processes.ts';
 import { encodeLine, startupPacket } from '../wire/encode.ts';
-import { eventually, type FaultLab, onLinux, startFaultLab } from './faultLab.ts';
+import { eventually, type FaultLab, startFaultLab } from './faultLab.ts';
 import { type LyingPath, startLyingPath } from './lyingPath.ts';
 
 /** Both proxies share the catalog. */

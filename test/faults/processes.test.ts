@@ -1,11 +1,12 @@
 /** The proxy and its workers killed or told to stop. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missingPostgres } from '../servers/postgres.ts';
-import { descendants, eventually, type FaultLab, onLinux, startFaultLab } from './faultLab.ts';
+import { descendants, onLinux, readProc } from '../servers/processes.ts';
+import { eventually, type FaultLab, startFaultLab } from './faultLab.ts';
 
 describe('processes that end', { skip: missingPostgres(15) || onLinux }, () => {
   let lab: FaultLab | undefined;
@@ -23,14 +24,7 @@ describe('processes that end', { skip: missingPostgres(15) || onLinux }, () => {
   };
   const running = (text: string) =>
     eventually(`${text} runs`, async () => (await lab!.backends()).some(({ state, query }) => state === 'active' && query.includes(text)));
-  const workers = (): number[] =>
-    descendants(lab!.pgpier.pid).filter((pid) => {
-      try {
-        return /worker/i.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
-      } catch {
-        return false;
-      }
-    });
+  const workers = (): number[] => descendants(lab!.pgpier.pid).filter((pid) => /worker/i.test(readProc(pid, 'cmdline')));
 
   test('SIGTERM with idle sessions: each hears 57P01, the process ends with 0, no child is left', async () => {
     lab = await startFaultLab();

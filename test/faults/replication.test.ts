@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missingPostgres } from '../servers/postgres.ts';
+import { onLinux, residentMiB } from '../servers/processes.ts';
 import { WireSession } from '../wire/wireSession.ts';
-import { eventually, type FaultLab, onLinux, residentMiB, startFaultLab } from './faultLab.ts';
+import { eventually, type FaultLab, startFaultLab } from './faultLab.ts';
 
 const WAL_SENDER_TIMEOUT_MS = 1_500;
 const rows = 400;

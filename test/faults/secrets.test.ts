@@ -5,8 +5,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { missingPostgres } from '../servers/postgres.ts';
+import { descendants, descendantsRunning, onLinux, readProc } from '../servers/processes.ts';
 import { type MissingS3, type S3Server, startS3 } from '../servers/s3.ts';
-import { descendants, eventually, type FaultLab, onLinux, startFaultLab } from './faultLab.ts';
+import { eventually, type FaultLab, startFaultLab } from './faultLab.ts';
 
 /** Half of a wrong secret: what failing statements carry. */
 const MARKER = 'MARKERx7Qz';
@@ -179,7 +180,7 @@ describe('secrets', { skip: missing }, () => {
     try {
       id = (await client.query('backup table held into $1 with detached', [uri('killed')])).rows[0].job_id;
       await eventually('the job runs', async () => (await client.query(`show job ${id}`)).rows[0].status === 'running');
-      const worker = descendants(lab.pgpier.pid).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('jobWorkerMain'));
+      const [worker] = descendantsRunning(lab.pgpier.pid, 'jobWorkerMain');
       process.kill(worker!, 'SIGKILL');
       await eventually('another takes it over', () => /"attempt":2/.test(lab.pgpier.output()), 30_000);
     } finally {
@@ -224,13 +225,7 @@ describe('secrets', { skip: missing }, () => {
     for (let i = 0; i < 10; i++) {
       const seen =
         JSON.stringify(await lab.sql('select * from pg_stat_activity')) + JSON.stringify(await lab.sql('select * from pg_settings'));
-      const lines = [lab.pgpier.pid, ...descendants(lab.pgpier.pid)].map((pid) => {
-        try {
-          return readFileSync(`/proc/${pid}/cmdline`, 'latin1') + readFileSync(`/proc/${pid}/environ`, 'latin1');
-        } catch {
-          return '';
-        }
-      });
+      const lines = [lab.pgpier.pid, ...descendants(lab.pgpier.pid)].map((pid) => readProc(pid, 'cmdline') + readProc(pid, 'environ'));
       for (const secret of secrets) assert.ok(!seen.includes(secret) && !lines.join('').includes(secret), 'seen while running');
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

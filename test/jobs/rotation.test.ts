@@ -1,11 +1,11 @@
 /** Credentials that change under running work, as users do it: a job and an export on a real S3 server whose keys are made and taken away meanwhile. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { descendants, eventually, type FaultLab, onLinux, startFaultLab } from '../faults/faultLab.ts';
+import { eventually, type FaultLab, startFaultLab } from '../faults/faultLab.ts';
 import { missingPostgres } from '../servers/postgres.ts';
+import { descendantsRunning, onLinux } from '../servers/processes.ts';
 import { type MissingS3, type S3Server, startS3 } from '../servers/s3.ts';
 
 const s3: S3Server | MissingS3 = missingPostgres(15) || onLinux ? { missing: '' } : await startS3('radosgw');
@@ -107,7 +107,7 @@ describe('credentials changed under running work', { skip: missing }, () => {
     const { rows } = await whileBackingUp('orphaned', async () => {
       await other.query(`alter external connection orphaned as '${uri(second, 'orphaned')}'`);
       await server.keys!.remove(first);
-      const worker = descendants(lab.pgpier.pid).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('jobWorkerMain'));
+      const [worker] = descendantsRunning(lab.pgpier.pid, 'jobWorkerMain');
       process.kill(worker!, 'SIGKILL');
       await eventually('another takes it over', () => /"attempt":2/.test(lab.pgpier.output()), 30_000);
     });

@@ -16,6 +16,7 @@ import { nodeRequest } from '../../protocol/frontend/nodeRequest.ts';
 import { readObject, rejectsWith, writeObject } from '../external/storageContract.ts';
 import { type Pgpier, startPgpier } from '../servers/pgpier.ts';
 import { freePort, missingPostgres, type Postgres, startPostgres } from '../servers/postgres.ts';
+import { descendantsRunning } from '../servers/processes.ts';
 
 const main = fileURLToPath(new URL('../../server/main.ts', import.meta.url));
 const key = randomBytes(32).toString('base64');
@@ -295,19 +296,4 @@ async function cancel(node: Pgpier, client: pg.Client, pid: number): Promise<voi
 }
 
 /** Children of a PgPier that serve files to other nodes. */
-function fileProcesses(parent: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-        return (
-          Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent &&
-          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('fileProcessMain')
-        );
-      } catch {
-        return false;
-      }
-    });
-}
+const fileProcesses = (pid: number): number[] => descendantsRunning(pid, 'fileProcessMain');

@@ -1,18 +1,18 @@
 /** Real backups and restores whose worker is killed at random moments, with kill -9: each is whole or not there, and nothing is left behind. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type Pgpier, startPgpier } from '../../servers/pgpier.ts';
 import { missingPostgres, type Postgres, startPostgres } from '../../servers/postgres.ts';
+import { descendantsRunning, onLinux } from '../../servers/processes.ts';
 import { seededRandom } from '../../statement/eachPostgres.ts';
 
 const ROUNDS = Number(process.env.PGPIER_KILL_ROUNDS ?? 2);
-const linux = process.platform === 'linux' ? false : 'Linux: /proc is needed to find the worker';
 
-describe('backups and restores whose worker is killed', { skip: missingPostgres(18) || linux }, () => {
+describe('backups and restores whose worker is killed', { skip: missingPostgres(18) || onLinux }, () => {
   const seed = Number(process.env.PGPIER_KILL_SEED ?? Date.now() % 100_000);
   const random = seededRandom(seed);
   let postgres: Postgres;
@@ -38,18 +38,7 @@ describe('backups and restores whose worker is killed', { skip: missingPostgres(
     await postgres.stop();
   });
 
-  const workerPid = (): number | undefined => {
-    for (const name of readdirSync('/proc')) {
-      try {
-        const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
-        const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-        if (parent === proxy.pid && readFileSync(`/proc/${name}/cmdline`, 'latin1').includes('jobWorkerMain')) return Number(name);
-      } catch {
-        // It ended while we looked, or is no process.
-      }
-    }
-    return undefined;
-  };
+  const workerPid = (): number | undefined => descendantsRunning(proxy.pid, 'jobWorkerMain')[0];
   /** Begins the job, kills its worker once after up to `within` ms, and waits for the end. */
   async function killed(statement: string, within: number): Promise<Record<string, unknown>> {
     const id: string = (await client.query(statement)).rows[0].job_id;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import pg from 'pg';
 import type { JobType } from '../../../jobs/job.ts';
 import { masterKey } from '../../catalog/lab.ts';
 import { type Pgpier, startPgpier } from '../../servers/pgpier.ts';
+import { descendantsRunning } from '../../servers/processes.ts';
 import { QueueLab } from './queueLab.ts';
 
 const key = masterKey.kind === 'value' ? String(masterKey.value) : '';
@@ -137,18 +138,7 @@ describe('proxies and jobs', () => {
   test('the proxy with workers keeps a job worker process, which ps and its environment tell nothing, and none without', {
     skip: process.platform !== 'linux',
   }, async (t) => {
-    const children = (pid: number) =>
-      readdirSync('/proc').filter((name) => {
-        try {
-          const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
-          return (
-            Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid &&
-            readFileSync(`/proc/${name}/cmdline`, 'latin1').includes('jobWorkerMain')
-          );
-        } catch {
-          return false;
-        }
-      });
+    const children = (pid: number) => descendantsRunning(pid, 'jobWorkerMain');
     assert.deepEqual(children(one.pid), []);
     const env = { PGPIER_SECRET_KEY: key, PGPIER_WORKERS: '1', PGPIER_NODE_ID: '4' };
     const third = await startPgpier({ backend: lab.lab.server, env });
@@ -156,7 +146,7 @@ describe('proxies and jobs', () => {
     const [pid, ...more] = children(third.pid);
     assert.deepEqual(more, []);
     for (const what of ['cmdline', 'environ']) assert.ok(!readFileSync(`/proc/${pid}/${what}`, 'latin1').includes(key), what);
-    process.kill(Number(pid), 'SIGKILL');
+    process.kill(pid!, 'SIGKILL');
     for (let waited = 0; waited < 5_000 && (children(third.pid)[0] ?? pid) === pid; waited += 50) await sleep(50);
     assert.equal(children(third.pid).length, 1, 'another took its place');
   });
