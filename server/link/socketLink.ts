@@ -4,6 +4,7 @@
  */
 import * as net from 'node:net';
 import type * as tls from 'node:tls';
+import { keepLastWords, letGo } from './lastWords.ts';
 import type { Link } from './link.ts';
 
 const backendReadBytes = 64 * 1024;
@@ -38,11 +39,12 @@ export class SocketLink implements Link {
   };
   readonly #onEnd = (): void => {
     if (this.#paused) this.#held.ended = true;
-    else this.onEnd();
+    else this.#end();
   };
   readonly #onError = (error: Error): void => {
     this.#error ??= error;
   };
+  #deaf = false;
   readonly #onClose = (): void => this.onClose(this.#error);
 
   /** Starts paused: set the handlers, then `resume()`. @param events 'data': bytes come by events; 'onread': the socket's own callback calls `received`. */
@@ -57,7 +59,17 @@ export class SocketLink implements Link {
     // records by '_tlsError' alone and stays open.
     socket.on('error', this.#onError);
     socket.on('close', this.#onClose);
+    keepLastWords(socket, (error) => {
+      this.#deaf = true;
+      this.#onError(error);
+    });
     if (this.encrypted) socket.on('_tlsError', (error: Error) => socket.destroy(error));
+  }
+
+  /** To a peer that closed nothing can be written: its end is no FIN, but that of both directions. */
+  #end(): void {
+    if (this.#deaf) this.#socket.destroy();
+    else this.onEnd();
   }
 
   /** For `onread`. False: stop reading. */
@@ -73,7 +85,7 @@ export class SocketLink implements Link {
 
   write(chunk: Uint8Array): boolean {
     const socket = this.#socket;
-    if (socket.destroyed || socket.writableEnded) return true;
+    if (socket.destroyed || socket.writableEnded || this.#deaf) return true;
     if (this.encrypted) {
       // TLS keeps what it could not take at once; the copy lets the reader use its buffer again at once.
       socket.write(Buffer.from(chunk));
@@ -117,7 +129,7 @@ export class SocketLink implements Link {
       this.#paused = true;
     } else if (this.#held.ended) {
       delete this.#held.ended;
-      this.onEnd();
+      this.#end();
     } else this.#socket.resume();
   }
 
@@ -154,6 +166,7 @@ export class SocketLink implements Link {
   release(): net.Socket {
     const socket = this.#socket;
     socket.pause();
+    letGo(socket);
     socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose);
     // Another listener, that does not hold on to this link and what it led to.
     socket.on('error', ignore).off('error', this.#onError);

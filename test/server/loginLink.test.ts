@@ -1,6 +1,7 @@
 /** SocketLink: no byte lost or repeated over stalls and hand-overs, bounded memory, one onClose. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import * as net from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -160,6 +161,47 @@ test('a reset is told once by onClose, and later calls do nothing', async () => 
   assert.equal(closes, 1);
   source.stop();
 });
+
+for (const encrypted of [false, true]) {
+  test(`what the peer said before it closed is read although a write fails first${encrypted ? ', through TLS' : ''}`, async (t) => {
+    // Closing with something unread is what makes later writes fail at once.
+    const peer = await serve(
+      (socket) => {
+        socket.pause();
+        setTimeout(() => socket.write('goodbye', () => (encrypted ? (socket as tls.TLSSocket).destroySoon() : socket.destroy())), 100);
+      },
+      encrypted ? makeCertificate() : undefined,
+    );
+    t.after(() => peer.stop());
+    const address = { port: peer.port, host: '127.0.0.1' };
+    const connectTls = async (): Promise<SocketLink> => {
+      const socket = tls.connect({ ...address, rejectUnauthorized: false });
+      await once(socket, 'secureConnect');
+      return new SocketLink(socket);
+    };
+    const link = encrypted ? await connectTls() : (await connectSocketLink(address, signal())).link;
+    let heard = '';
+    link.onBytes = (chunk) => {
+      heard += chunk.toString('latin1');
+      return true;
+    };
+    const closed = new Promise<Error | undefined>((resolve) => {
+      link.onClose = resolve;
+    });
+    link.onEnd = () => assert.fail('no half of a connection is left where a write has failed');
+    link.write(Buffer.from('more than it reads'));
+    await sleep(200);
+    // The first write after the peer's close brings its RST back, the next ones fail.
+    for (let writes = 0; writes < 3; writes++) {
+      link.write(Buffer.from('x'));
+      await sleep(20);
+    }
+    link.resume();
+    assert.match(String(((await closed) as NodeJS.ErrnoException).code), /^(EPIPE|ECONNRESET)$/);
+    assert.equal(heard, 'goodbye');
+    assert.equal(link.write(Buffer.from('x')), true);
+  });
+}
 
 test('what was written before a lingering close is read although the peer had more to say', async () => {
   const front = await serve((socket) => {

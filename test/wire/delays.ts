@@ -1,6 +1,7 @@
 /** A path that is slow and cuts: a TCP relay that hands bytes on in random pieces after random pauses, each direction in its own order. */
 import { connect, createServer, type NetConnectOpts, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { keepLastWords } from '../../server/link/lastWords.ts';
 import { randomNumbers } from './wireSession.ts';
 
 export interface Delays {
@@ -22,12 +23,19 @@ export async function startDelays(to: NetConnectOpts, seed: number): Promise<Del
       [back, front],
     ] as const) {
       sockets.add(from);
-      from.on('error', () => into.destroy());
+      // What was read goes on before the end is told, however the socket ended.
+      let carried: Promise<void> = Promise.resolve();
+      const next = (step: () => Promise<void> | void): void => {
+        carried = carried.then(step);
+      };
+      keepLastWords(from, () => {});
+      from.on('error', () => {});
+      from.on('data', (chunk: Buffer) => next(async () => carry(chunk, into, random)));
+      from.on('end', () => next(() => void into.end()));
       from.on('close', () => {
         sockets.delete(from);
-        if (!from.readableEnded) into.destroy();
+        if (!from.readableEnded) next(() => void into.destroy());
       });
-      void carry(from, into, random).catch(() => into.destroy());
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -41,15 +49,11 @@ export async function startDelays(to: NetConnectOpts, seed: number): Promise<Del
   };
 }
 
-async function carry(from: Socket, into: Socket, random: () => number): Promise<void> {
-  for await (const chunk of from as AsyncIterable<Buffer>) {
-    for (let at = 0; at < chunk.length; ) {
-      const end = random() < 0.5 ? chunk.length : at + 1 + Math.floor(random() ** 3 * chunk.length);
-      if (random() < 0.3) await sleep(random() * longestPauseMs);
-      if (into.destroyed) return;
-      into.write(chunk.subarray(at, end));
-      at = end;
-    }
+async function carry(chunk: Buffer, into: Socket, random: () => number): Promise<void> {
+  for (let at = 0; at < chunk.length && !into.destroyed; ) {
+    const end = random() < 0.5 ? chunk.length : at + 1 + Math.floor(random() ** 3 * chunk.length);
+    if (random() < 0.3) await sleep(random() * longestPauseMs);
+    if (!into.destroyed) into.write(chunk.subarray(at, end));
+    at = end;
   }
-  into.end();
 }
