@@ -60,9 +60,17 @@ export class WireSession {
   async write(bytes: Buffer): Promise<void> {
     for (const piece of this.cut(bytes)) {
       if (this.socket.destroyed || !this.socket.writable) return;
-      if (!this.socket.write(piece)) await Promise.race([once(this.socket, 'drain'), once(this.socket, 'close')]).catch(() => {});
+      if (!this.socket.write(piece)) await this.drained();
       await nextTurn();
     }
+  }
+
+  /** What was written has left, or nothing more will. */
+  private async drained(): Promise<void> {
+    const listening = new AbortController();
+    const { signal } = listening;
+    await Promise.race([once(this.socket, 'drain', { signal }), once(this.socket, 'close', { signal })]).catch(() => {});
+    listening.abort();
   }
 
   /** Messages as in encode.ts, in one go. */
