@@ -101,6 +101,39 @@ describe('credentials changed under running work', { skip: missing }, () => {
     assert.ok(Number(backup.bytes_written) > 10_000, String(backup.bytes_written));
   });
 
+  test('RESTORE, with data still to be read, ends with those that ALTER gave it when the old key is gone', async () => {
+    const [first, second] = [await newKey(), await newKey()];
+    await client.query(`create external connection restored as '${uri(first, 'restored')}'`);
+    // Loading any of the tables waits where this lock is held: advisory locks are a database's own, and the backup reads without checking.
+    await client.query(`create function gate() returns boolean language plpgsql
+      as $$ begin perform pg_catalog.pg_advisory_xact_lock_shared(77); return true; end $$`);
+    const tables = Array.from({ length: 12 }, (_, index) => `gated${index}`);
+    for (const name of tables) {
+      await client.query(`create table ${name} (i int, text text, check (gate()))`);
+      await client.query(`insert into ${name} select i, md5(i::text) from generate_series(1, 1000) i`);
+    }
+    await client.query(`backup database clients into 'external://restored/backups'`);
+    await client.query('create database later');
+    const direct = new pg.Client(lab.postgres.connectionString('later'));
+    await direct.connect();
+    await direct.query('select pg_advisory_lock(77)');
+    const running = client.query(`restore table ${tables.join(', ')} from latest in 'external://restored/backups' with into_db = 'later'`);
+    running.catch(() => {});
+    const waiting = `select from pg_locks where locktype = 'advisory' and objid = 77 and not granted`;
+    await eventually('loading waits', async () => (await lab.sql(waiting)).length > 0, 30_000);
+    await other.query(`alter external connection restored as '${uri(second, 'restored')}'`);
+    await server.keys!.remove(first);
+    await direct.query('select pg_advisory_unlock(77)');
+    assert.equal((await running).rows[0].status, 'succeeded');
+    assert.deepEqual(told(/restored was altered/), ['NOTICE']);
+    for (const name of tables) {
+      const rows = `select count(*), md5(string_agg(i || text, ',' order by i)) from ${name}`;
+      assert.deepEqual((await direct.query(rows)).rows, (await client.query(rows)).rows);
+    }
+    await direct.end();
+    await client.query(`drop table ${tables.join(', ')}; drop function gate()`);
+  });
+
   test('a worker that dies with the old key leaves a job that ends with the new one, and its use as interrupted', async () => {
     const [first, second] = [await newKey(), await newKey()];
     await client.query(`create external connection orphaned as '${uri(first, 'orphaned')}'`);
