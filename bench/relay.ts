@@ -2,7 +2,7 @@
  * `npm run bench:relay`: PgPier against PgBouncer (session pooling; its default buffers and 64 KiB), HAProxy and a direct connection, on one
  * PostgreSQL 15 over its Unix socket; plain, then over TLS; then what idle sessions cost.
  *
- * `-- --rounds 6 --seconds 2 --mb 200 --sessions 1000,5000 --only plain,tls,idle`. CPU is utime + stime of the proxy and its
+ * `-- --rounds 6 --seconds 5 --mb 200 --sessions 1000,5000 --settle 3 --only plain,tls,idle`. CPU is utime + stime of the proxy and its
  * descendants from /proc (ticks of 10 ms) by transaction: the steadiest of the figures. README.md says how to read them.
  */
 import { execFileSync } from 'node:child_process';
@@ -20,9 +20,10 @@ import { address, type Load, transactions } from './relay/transactions.ts';
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '6' },
-    seconds: { type: 'string', default: '2' },
+    seconds: { type: 'string', default: '5' },
     mb: { type: 'string', default: '200' },
     sessions: { type: 'string', default: '1000,5000' },
+    settle: { type: 'string', default: '3' },
     only: { type: 'string', default: 'plain,tls,idle' },
   },
 });
@@ -105,7 +106,7 @@ async function idle(): Promise<void> {
       ...(await pgpiers(tls, backend)),
     ].filter((proxy) => proxy !== undefined);
     for (const proxy of proxies) {
-      const { before, each } = await idleSessions(proxy, counts);
+      const { before, each } = await idleSessions(proxy, counts, Number(values.settle));
       say(`${proxy.name.padEnd(16)}${`${(before / 1024).toFixed(0)} MiB`.padEnd(11)}${each.map((kib) => kib.toFixed(1)).join('       ')}`);
     }
   }

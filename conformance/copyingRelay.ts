@@ -2,14 +2,15 @@
 import * as net from 'node:net';
 
 export interface CopyingRelay {
+  /** 0: it listens on a Unix socket. */
   readonly port: number;
   stop(): Promise<void>;
 }
 
 const options = { allowHalfOpen: true, noDelay: true } as const;
 
-/** @param port to listen on; 0: any free one */
-export async function startCopyingRelay(to: number, port: number): Promise<CopyingRelay> {
+/** @param at a port to listen on, 0: any free one; or the path of a Unix socket */
+export async function startCopyingRelay(to: number, at: number | string): Promise<CopyingRelay> {
   const sockets = new Set<net.Socket>();
   const server = net.createServer(options, (client) => {
     const backend = net.connect({ ...options, host: '127.0.0.1', port: to });
@@ -23,9 +24,10 @@ export async function startCopyingRelay(to: number, port: number): Promise<Copyi
       });
     }
   });
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
+  const listening = typeof at === 'string' ? { path: at } : { port: at, host: '127.0.0.1' };
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(listening, resolve));
   return {
-    port: (server.address() as net.AddressInfo).port,
+    port: typeof at === 'string' ? 0 : (server.address() as net.AddressInfo).port,
     async stop() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

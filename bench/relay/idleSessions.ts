@@ -27,8 +27,12 @@ export async function startIdleBackend(lab: Lab, real: Backend): Promise<Backend
   return { socketDir, port: 5432 };
 }
 
-/** KiB of memory for each session at each of these counts, and what the proxy took before the first. */
-export async function idleSessions(endpoint: Endpoint, counts: readonly number[]): Promise<{ before: number; each: readonly number[] }> {
+/** KiB of memory for each session at each of these counts, `settle` seconds after its last login, and what the proxy took before the first. */
+export async function idleSessions(
+  endpoint: Endpoint,
+  counts: readonly number[],
+  settle: number,
+): Promise<{ before: number; each: readonly number[] }> {
   const before = memoryKib(endpoint);
   const sessions: Socket[] = [];
   const each: number[] = [];
@@ -37,7 +41,7 @@ export async function idleSessions(endpoint: Endpoint, counts: readonly number[]
       while (sessions.length < count) await openSession(endpoint, sessions);
     };
     await Promise.all(Array.from({ length: opensAtOnce }, open));
-    await sleep(3000);
+    await sleep(settle * 1000);
     const broken = sessions.filter((socket) => socket.destroyed || socket.readableEnded).length;
     if (broken > 0) throw new Error(`${broken} of ${count} sessions did not last`);
     each.push((memoryKib(endpoint) - before) / count);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { startPostgres } from '../../test/servers/postgres.ts';
 import type { Check, Endpoint, Item } from '../check.ts';
 import { verdict } from '../compare.ts';
+import { startCopyingRelay } from '../copyingRelay.ts';
 import { missingCommand } from '../sources.ts';
 import { type Clone, cloned, missingClone } from '../suites/clone.ts';
 import { runSuite, suiteEnvironment } from '../suites/program.ts';
@@ -32,9 +33,12 @@ export const postgresJs: Check = {
   },
   async run(endpoint) {
     const second = await startPostgres({ version: 15, port: 5433 });
+    // One test wants a Unix socket, which PgPier does not listen on.
+    const socket = await startCopyingRelay(endpoint.port, join(endpoint.directory, '.s.PGSQL.5432'));
     try {
       return await suite(endpoint);
     } finally {
+      await socket.stop();
       await second.stop();
     }
   },
@@ -44,7 +48,7 @@ export const postgresJs: Check = {
 async function suite(endpoint: Endpoint): Promise<Item[]> {
   const cwd = join(endpoint.directory, 'postgres');
   cpSync(cloned(clone), cwd, { recursive: true });
-  const env = suiteEnvironment({ PGUSER: endpoint.user, PGHOST: endpoint.host, PGSOCKET: endpoint.server.host });
+  const env = suiteEnvironment({ PGUSER: endpoint.user, PGHOST: endpoint.host, PGSOCKET: endpoint.directory });
   const source = readFileSync(join(cwd, 'tests', 'index.js'), 'utf8');
   let furthest: Item[] = [];
   for (let attempt = 1; attempt <= 3; attempt++) {
