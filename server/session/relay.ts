@@ -4,6 +4,7 @@
  * it does the forwarding whenever nothing else is to be done, and this file the rest; path.c says the same as the two scans below.
  * Figures behind the shape of this file: docs/performance.md.
  */
+import { readErrorFields } from '../../protocol/backend/errorResponse.ts';
 import { readReadyForQuery, type TransactionStatus } from '../../protocol/backend/readyForQuery.ts';
 import { backendType as backend, frontendType as frontend, headLength, MessageReader } from '../../protocol/frame.ts';
 import { mayBeOwn } from '../../statement/candidate.ts';
@@ -43,7 +44,7 @@ export class Relay<N extends Noted> {
   #heldBytes = 0;
   #clientEnded = false;
   #closed = false;
-  /** The backend sent an error that answers nothing: its farewell (ASYNC-4). */
+  /** The backend sent an error that answers nothing, or is FATAL: its farewell (ASYNC-4). */
   #farewell = false;
   #status: TransactionStatus = 'I';
 
@@ -324,7 +325,8 @@ export class Relay<N extends Noted> {
         from = this.#interceptor.reply(note, type, message) === 'relay' ? position : end;
       } else {
         if (type === backend.parameterStatus) this.#parameterStatus(chunk.subarray(position, end));
-        else if (type === backend.errorResponse && this.ledger.length === 0) this.#farewell = true;
+        else if (type === backend.errorResponse && (this.ledger.length === 0 || isFatal(chunk.subarray(position, end))))
+          this.#farewell = true;
         this.ledger.receive(type);
         if (type === backend.readyForQuery) this.#ready(readReadyForQuery(chunk.subarray(position, end)));
         if (note !== undefined && !asynchronous(type)) this.#interceptor.reply(note, type, undefined);
@@ -377,4 +379,10 @@ export class Relay<N extends Noted> {
     if (this.#clientBusy) this.#client.onDrain = () => void lingeringClose(this.#client);
     else void lingeringClose(this.#client);
   }
+}
+
+/** By the severity that is never translated. */
+function isFatal(message: Buffer): boolean {
+  const severity = readErrorFields(message).get('V');
+  return severity === 'FATAL' || severity === 'PANIC';
 }

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { serialize } from 'pg-protocol';
 import { commandComplete } from '../../protocol/backend/commandComplete.ts';
 import { dataRow } from '../../protocol/backend/dataRow.ts';
-import { noticeResponse } from '../../protocol/backend/errorResponse.ts';
+import { errorResponse, noticeResponse } from '../../protocol/backend/errorResponse.ts';
 import { readyForQuery } from '../../protocol/backend/readyForQuery.ts';
 import { frontendType, MessageWriter } from '../../protocol/frame.ts';
 import type { Link } from '../../server/link/link.ts';
@@ -253,4 +253,18 @@ test("the client's FIN passes when everything before it has", () => {
   relay.release();
   assert.ok(backend.ended);
   assert.ok(backend.output.equals(serialize.query('select 1')));
+});
+
+test('a FATAL error is the farewell of the backend, whatever it has left unanswered; an ERROR is none while something is', () => {
+  const interceptor = recorder();
+  interceptor.engaged = true;
+  const { client, backend, relay } = start(interceptor);
+  client.arrive(Buffer.concat([serialize.query('copy t from stdin'), serialize.query('select 1')]));
+  const error = errorResponse({ sqlstate: '08P01', message: 'unexpected message type 0x50 during COPY from stdin' });
+  backend.arrive(error);
+  assert.equal(relay.farewell, false);
+  const fatal = errorResponse({ severity: 'FATAL', sqlstate: '08P01', message: 'protocol synchronization was lost' });
+  backend.arrive(fatal);
+  assert.equal(relay.farewell, true);
+  assert.ok(client.output.equals(Buffer.concat([error, fatal])));
 });
